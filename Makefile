@@ -1,0 +1,103 @@
+# Everything a person or CI runs. `make help` lists it; the two that a newcomer needs are demo and test.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := .make
+export PYTHONPATH := python
+
+# One list of requirements: that of pyproject.toml.
+EXTRA = $(BIN)/python -c "import sys, tomllib; \
+	print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies'][sys.argv[1]], sep='\n')"
+
+RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
+
+# The twin needs no compiler.
+ifneq ($(filter-out 0,$(PENSTOCK_PURE)),)
+BACKEND :=
+else
+BACKEND := $(STAMPS)/native
+endif
+
+.PHONY: help demo test test-pure test-rust stress lint types bench bench-quick wheel check clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(BACKEND) $(STAMPS)/demo ## a real service, with and without @cached, side by side
+	$(BIN)/python -m penstock demo $(ARGS)
+
+test: $(BACKEND) $(STAMPS)/test $(STAMPS)/demo ## the Python tests, on the extension and on the twin
+	$(BIN)/python -m pytest $(ARGS)
+
+test-pure: $(STAMPS)/test $(STAMPS)/demo ## the Python tests on the twin alone
+	PENSTOCK_PURE=1 PENSTOCK_REQUIRE_NATIVE= $(BIN)/python -m pytest $(ARGS)
+
+test-rust: $(STAMPS)/cargo ## the tests of the core crate
+	cargo test --locked -q -p penstock-core
+
+stress: $(STAMPS)/native $(STAMPS)/test $(STAMPS)/demo ## long: state machines, threads, leaks, traps
+	PENSTOCK_STRESS=10 HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/stress tests/contract $(ARGS)
+
+lint: $(STAMPS)/lint $(STAMPS)/cargo ## ruff, rustfmt, clippy
+	$(BIN)/ruff check python tests benches
+	$(BIN)/ruff format --check python tests benches
+	cargo fmt --check
+	cargo clippy --locked -q --all-targets -- -D warnings
+	cargo clippy --locked -q -p penstock-py --features abi3 -- -D warnings
+
+types: $(STAMPS)/native $(STAMPS)/lint $(STAMPS)/test $(STAMPS)/demo ## mypy, pyright, stubtest
+	$(BIN)/mypy
+	$(BIN)/mypy --strict tests/typing/api.py
+	$(BIN)/basedpyright --level error
+	$(BIN)/python -m mypy.stubtest penstock._native --allowlist tests/typing/stubtest-allowlist.txt
+
+bench: $(STAMPS)/native $(STAMPS)/bench ## every figure against its peers, in one run
+	$(BIN)/python benches $(ARGS)
+
+bench-quick: ARGS := --quick
+bench-quick: bench ## the same with tiny counts: only whether it runs
+
+wheel: $(STAMPS)/cargo $(STAMPS)/build ## build a wheel and run the tests from it, installed
+	rm -rf dist $(STAMPS)/wheel
+	$(BIN)/maturin build -q --release --locked --out dist
+	$(PYTHON) -m venv $(STAMPS)/wheel
+	$(STAMPS)/wheel/bin/pip install -q --disable-pip-version-check -U pip
+	$(STAMPS)/wheel/bin/pip install -q --disable-pip-version-check --group test "$$(ls dist/*.whl)[demo]"
+	PYTHONPATH= PENSTOCK_REQUIRE_NATIVE=1 $(STAMPS)/wheel/bin/python -m pytest $(ARGS)
+
+check: lint types test-rust test test-pure stress ## all of the above but bench and wheel
+
+clean: ## remove whatever was built
+	rm -rf $(VENV) $(STAMPS) dist target benches/results python/penstock/*.so
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# --- what the targets need -------------------------------------------------------------------------
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "penstock needs CPython 3.11 or newer; set PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -U "pip>=25.1"  # 25.1: the first that knows --group
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/cargo:
+	@command -v cargo >/dev/null || { echo "penstock's extension needs Rust: install cargo (https://rustup.rs), or set PENSTOCK_PURE=1 to run on the pure-Python twin" >&2; exit 1; }
+	@mkdir -p $(STAMPS) && touch $@
+
+REQUIREMENTS := build test lint bench
+$(REQUIREMENTS:%=$(STAMPS)/%): $(STAMPS)/%: pyproject.toml | $(STAMPS)/venv
+	$(BIN)/pip install -q --disable-pip-version-check --group $*
+	@touch $@
+
+$(STAMPS)/demo: pyproject.toml | $(STAMPS)/venv
+	$(EXTRA) demo > $@.txt
+	$(BIN)/pip install -q --disable-pip-version-check -r $@.txt
+	@touch $@
+
+# An extension of another Python or of an older source must not lie about.
+$(STAMPS)/native: $(RUST) pyproject.toml | $(STAMPS)/cargo $(STAMPS)/build
+	rm -f python/penstock/*.so
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop -q --release --locked --skip-install
+	@touch $@

@@ -1,0 +1,33 @@
+"""
+``penstock bench``: interleaved measurements of penstock, the standard library and peers.
+
+The rows, and the contenders that need nothing but penstock and the standard library, live here;
+peers are added by the caller of :func:`main`.
+"""
+
+from __future__ import annotations
+
+from penstock.bench._command import Run, main, run_rows
+from penstock.bench._contenders import BUILTIN, CACHE_KINDS, cache, function
+from penstock.bench._hit_ratio import default_sizes, read_trace, replay
+from penstock.bench._model import BenchError, Contender, Outcome, Plan, Result, Row, Verdict
+
+__all__ = [
+    "BUILTIN",
+    "CACHE_KINDS",
+    "BenchError",
+    "Contender",
+    "Outcome",
+    "Plan",
+    "Result",
+    "Row",
+    "Run",
+    "Verdict",
+    "cache",
+    "default_sizes",
+    "function",
+    "main",
+    "read_trace",
+    "replay",
+    "run_rows",
+]

@@ -1,0 +1,153 @@
+"""What the harness is made of: contenders, rows, plans, results. No measuring here."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = ["QUICK", "BenchError", "Contender", "Outcome", "Plan", "Result", "Row", "Verdict"]
+
+Backend = Literal["native", "pure"]
+
+
+class BenchError(RuntimeError):
+    """The run cannot give a trustworthy figure, so that it gives none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """
+    One implementation under one name, as source text: each row compiles its own loop from it.
+
+    Args:
+        name: What the tables call it.
+        kinds: The groups of rows it takes part in.
+        make: Statements that build the subject: ``c``, a cache for at most ``n`` entries, or
+            ``f``, made from the undecorated ``f``. ``penstock`` is the backend asked for.
+        ops: Statement or expression per operation; a row whose operation is absent is left out.
+        bind: Statements that give the loop its local names, for example ``get = c.get``.
+        reset: Statements run, untimed, before each pass of new keys (unbounded containers).
+        needs: The distribution it comes from; None for penstock and the standard library.
+        backend: Which penstock this is; None for all others.
+    """
+
+    name: str
+    kinds: frozenset[str]
+    make: str
+    ops: Mapping[str, str] = field(default_factory=dict)
+    bind: str = ""
+    reset: str = ""
+    needs: str | None = None
+    backend: Backend | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """
+    How much is measured.
+
+    Args:
+        capacity: Entries of each cache.
+        rounds: Rounds per row; every contender runs once in each.
+        round_ns: How long one contender runs in one round.
+        entries: Entries of the memory row.
+        waiters: Concurrent misses of the stampede row.
+        starts: Child processes per statement of the import row.
+        requests: Length of the Zipf stream.
+        trace: Replayed instead of the Zipf stream.
+        sizes: Cache sizes for the hit ratio; empty for 1 %, 5 % and 20 % of the distinct keys.
+        clock: Nanoseconds; injected by tests.
+    """
+
+    capacity: int = 10_000
+    rounds: int = 41
+    round_ns: int = 4_000_000
+    entries: int = 1_000_000
+    waiters: int = 1_000
+    starts: int = 15
+    requests: int = 300_000
+    trace: Path | None = None
+    sizes: tuple[int, ...] = ()
+    clock: Callable[[], int] = perf_counter_ns
+
+
+QUICK: Final = Plan(
+    capacity=256, rounds=3, round_ns=50_000, entries=20_000, starts=3, requests=5_000
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """
+    One column of one table: the samples of every contender, in the order they were taken.
+
+    Sample *i* of one contender and sample *i* of another come from the same round.
+    """
+
+    name: str
+    table: str
+    title: str
+    unit: str
+    samples: dict[str, list[float]]
+    digits: int | None = None
+
+    def median(self, contender: str) -> float:
+        """Return the median over the rounds."""
+        return statistics.median(self.samples[contender])
+
+    def low(self, contender: str) -> float:
+        """Return the smallest sample: the figure least disturbed by the rest of the machine."""
+        return min(self.samples[contender])
+
+    def ratio(self, contender: str, to: str) -> float:
+        """
+        Return how many times *contender*'s figure is that of *to*.
+
+        With paired rounds it is the median of the ratios within one round, which cancels what
+        slowed the whole machine down for a while; else the ratio of the medians.
+        """
+        ours, theirs = self.samples[contender], self.samples[to]
+        if len(ours) != len(theirs):
+            return self.median(contender) / self.median(to)
+        return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One claim against the run: *measured* is None when a contender it needs is missing."""
+
+    claim: str
+    goal: str
+    measured: str | None
+    met: bool
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Everything one run found: results, what they say, and who is missing from them and why."""
+
+    results: list[Result] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def find(self, name: str) -> Result | None:
+        """Return the result of that name, or None."""
+        return next((result for result in self.results if result.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One measurement by its name; *kind* says which contenders take part."""
+
+    name: str
+    kind: str
+    summary: str
+    measure: Callable[[Row, Sequence[Contender], Plan, Outcome], None]

@@ -1,0 +1,48 @@
+"""The registry: every row by its name, and the choice of some of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from penstock.bench._cache_rows import CACHE_ROWS
+from penstock.bench._cached_rows import CACHED_ROWS
+from penstock.bench._hit_ratio import HIT_RATIO_ROWS
+from penstock.bench._import_rows import IMPORT_ROWS
+from penstock.bench._memory_rows import MEMORY_ROWS
+from penstock.bench._model import BenchError, Row
+from penstock.bench._stampede_rows import STAMPEDE_ROWS
+from penstock.bench._thread_rows import THREAD_ROWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["ROWS", "choose"]
+
+ROWS: Final[tuple[Row, ...]] = (
+    *CACHE_ROWS,
+    *MEMORY_ROWS,
+    *CACHED_ROWS,
+    *THREAD_ROWS,
+    *STAMPEDE_ROWS,
+    *HIT_RATIO_ROWS,
+    *IMPORT_ROWS,
+)
+
+
+def choose(names: Iterable[str] | None) -> list[Row]:
+    """
+    Return the rows of these names, or whose names begin with them and a dot; None is all.
+
+    Raises:
+        BenchError: A name fits no row.
+    """
+    if names is None:
+        return list(ROWS)
+    chosen: list[Row] = []
+    for name in names:
+        fitting = [row for row in ROWS if row.name == name or row.name.startswith(f"{name}.")]
+        if not fitting:
+            msg = f"no row is called {name!r}; --list names them"
+            raise BenchError(msg)
+        chosen += [row for row in fitting if row not in chosen]
+    return chosen

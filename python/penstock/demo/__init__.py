@@ -1,0 +1,13 @@
+"""
+``penstock demo``: one real service, the same requests without and with ``@cached``.
+
+The parts: a database made from a seed, a service in its own process, a client with keys that
+repeat as real ones do, and a table that puts the rounds side by side.
+"""
+
+from __future__ import annotations
+
+from penstock.demo._model import DemoError, DemoOptions, Round
+from penstock.demo._run import run
+
+__all__ = ["DemoError", "DemoOptions", "Round", "run"]

@@ -1,0 +1,141 @@
+"""
+The service under test, run as its own process: ``python -m penstock.demo._service``.
+
+It ends when its standard input does, so that it never outlives the demo that started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import starlette
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
+from penstock import BACKEND, CacheStats, cached
+from penstock.demo._reader import DocumentReader
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from starlette.requests import Request
+
+    from penstock.demo._model import ServiceStats
+
+__all__ = ["main", "make_app"]
+
+_LOOPBACK = "127.0.0.1"
+_TTL = 300.0
+_EXIT_GRACE = 3.0
+
+
+def make_app(
+    reader: DocumentReader,
+    cache_size: int | None,
+    on_ready: Callable[[], None] = lambda: None,
+) -> Starlette:
+    """
+    Return the service: ``/documents/{id}`` and ``/stats``.
+
+    Args:
+        reader: Where the documents come from; closed with the application.
+        cache_size: The ``maxsize`` of ``cached``; None serves every request from the database.
+        on_ready: Called once the application has started.
+    """
+
+    async def read_document(document_id: int) -> bytes | None:
+        return await asyncio.to_thread(reader.read, document_id)
+
+    # The decorator is the only difference between the rounds.
+    memo = None if cache_size is None else cached(maxsize=cache_size, ttl=_TTL)(read_document)
+    fetch = read_document if memo is None else memo
+
+    async def document(request: Request) -> Response:
+        body = await fetch(request.path_params["document_id"])
+        if body is None:
+            return JSONResponse({"error": "no such document"}, status_code=404)
+        return Response(body, media_type="application/json")
+
+    async def stats(request: Request) -> JSONResponse:
+        del request
+        return JSONResponse(_count(reader, CacheStats() if memo is None else memo.stats()))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        del app
+        on_ready()
+        yield
+        reader.close()
+
+    routes = [Route("/documents/{document_id:int}", document), Route("/stats", stats)]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def _count(reader: DocumentReader, cache: CacheStats) -> ServiceStats:
+    return {
+        "backend": BACKEND,
+        "server": _server_name(),
+        "reads": reader.reads,
+        "read_cpu_seconds": reader.cpu_seconds,
+        "hits": cache.hits,
+        "misses": cache.misses,
+        "evictions": cache.evictions,
+    }
+
+
+def _server_name() -> str:
+    # uvicorn's own choice: httptools where installed, else the slower h11.
+    parser = AutoHTTPProtocol.__module__.rpartition(".")[2].removesuffix("_impl")
+    return f"Starlette {starlette.__version__} on uvicorn {uvicorn.__version__} ({parser})"
+
+
+def _listen() -> socket.socket:
+    # The protocol is spelled out because asyncio sets TCP_NODELAY on accepted connections only
+    # when the listener has one; without it every keep-alive response waits 40 ms for an ACK.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind((_LOOPBACK, 0))
+    listener.listen(256)
+    return listener
+
+
+def _stop_with_parent(server: uvicorn.Server) -> None:
+    # Not sys.stdin: a buffered reader held by a daemon thread is fatal at interpreter exit.
+    with contextlib.suppress(OSError):
+        while os.read(0, 64):
+            pass
+    server.should_exit = True
+    threading.Event().wait(_EXIT_GRACE)
+    os._exit(1)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """
+    Serve until standard input ends; the first line of standard output is the port.
+    """
+    parser = argparse.ArgumentParser(prog="python -m penstock.demo._service")
+    parser.add_argument("database", type=Path)
+    parser.add_argument("--cache-size", type=int, default=None)
+    args = parser.parse_args(argv)
+    listener = _listen()
+    port = listener.getsockname()[1]
+    app = make_app(DocumentReader(args.database), args.cache_size, lambda: print(port, flush=True))
+    config = uvicorn.Config(app, lifespan="on", log_level="warning", access_log=False)
+    server = uvicorn.Server(config)
+    threading.Thread(target=_stop_with_parent, args=(server,), daemon=True).start()
+    server.run(sockets=[listener])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+//! Time for the core: integer nanoseconds, read as late and as cheaply as possible.
+
+use penstock_core::Clock;
+
+/// What one operation takes for "now".
+#[derive(Clone, Copy)]
+pub enum Moment {
+    /// The system's monotonic clock, read when asked.
+    System,
+    /// A user's timer, read before the lock was taken.
+    Read(u64),
+}
+
+impl Clock for Moment {
+    fn now(&self) -> u64 {
+        match self {
+            Self::System => system::precise(),
+            Self::Read(now) => *now,
+        }
+    }
+
+    /// On the system clock a deadline that is not near costs a reading of the coarse clock only.
+    #[inline]
+    fn reached(&self, deadline: u64) -> bool {
+        match self {
+            Self::System => {
+                deadline <= system::coarse().saturating_add(system::LAG)
+                    && deadline <= system::precise()
+            }
+            Self::Read(now) => deadline <= *now,
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use rustix::time::{ClockId, Timespec, clock_gettime};
+
+    /// The kernel advances the coarse clock at every tick, at least 100 times a second; a tick may be
+    /// late on a machine whose processors are shared.
+    pub const LAG: u64 = 100_000_000;
+
+    fn nanoseconds(time: Timespec) -> u64 {
+        time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
+    }
+
+    pub fn precise() -> u64 {
+        nanoseconds(clock_gettime(ClockId::Monotonic))
+    }
+
+    #[inline]
+    pub fn coarse() -> u64 {
+        nanoseconds(clock_gettime(ClockId::MonotonicCoarse))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    pub const LAG: u64 = 0;
+
+    pub fn precise() -> u64 {
+        static START: OnceLock<Instant> = OnceLock::new();
+        let elapsed = START.get_or_init(Instant::now).elapsed();
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub fn coarse() -> u64 {
+        precise()
+    }
+}

@@ -1,0 +1,15 @@
+//! All the unsafe code of the extension, each use with its reason.
+//!
+//! Three things cannot be had from safe PyO3 at the speed that this library exists for: exclusive
+//! access to state for which holding the GIL is the lock, calls by the vectorcall protocol, and
+//! awaitables that return through `am_send`.
+
+mod args;
+mod lock;
+mod method;
+mod ready;
+
+pub use args::{Args, Slot, Vectorcall, install_vectorcall};
+pub use lock::GilLock;
+pub use method::{FastMethod, install_method};
+pub use ready::{ready, ready_type};

@@ -1,0 +1,79 @@
+//! `penstock._native`: the index of the extension.
+//!
+//! A method of a class here has one shape: prepare (Python code may run), lock, core call, unlock,
+//! drop what left, convert.
+
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+#![deny(unsafe_code)]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unused_self,
+    reason = "PyO3 fixes these signatures"
+)]
+
+mod argkey;
+mod bound;
+mod cache;
+mod clock;
+mod convert;
+#[allow(unsafe_code)]
+mod ffi;
+mod flight;
+mod hooks;
+mod key;
+mod loads;
+mod memo;
+mod methods;
+mod stats;
+mod store;
+
+#[pyo3::pymodule(gil_used = true)]
+mod _native {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::bound::BoundMemo;
+    #[pymodule_export]
+    use crate::cache::PyCache;
+    #[pymodule_export]
+    use crate::convert::check_duration;
+    #[pymodule_export]
+    use crate::flight::{Flight, set_recursive_load};
+    #[pymodule_export]
+    use crate::memo::Memo;
+    #[pymodule_export]
+    use crate::stats::PyCacheStats;
+
+    /// Return how the extension was built: version, profile ("release" or "debug") and abi.
+    #[pyfunction]
+    fn build_info(py: Python<'_>) -> PyResult<Bound<'_, pyo3::types::PyDict>> {
+        let info = pyo3::types::PyDict::new(py);
+        info.set_item("version", env!("CARGO_PKG_VERSION"))?;
+        info.set_item(
+            "profile",
+            if cfg!(debug_assertions) {
+                "debug"
+            } else {
+                "release"
+            },
+        )?;
+        info.set_item("abi3", cfg!(Py_LIMITED_API))?;
+        Ok(info)
+    }
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        let abc = module.py().import("collections.abc")?;
+        let class = module.py().get_type::<PyCache>();
+        abc.getattr("MutableMapping")?
+            .call_method1("register", (class,))?;
+        module.add("Ready", crate::ffi::ready_type(module.py())?)?;
+        crate::ffi::install_method::<PyCache>(module.py())?;
+        crate::memo::install(module.py())
+    }
+}

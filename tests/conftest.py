@@ -1,0 +1,17 @@
+"""Settings of every test: how hard Hypothesis tries."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+_SLOW_MACHINES = [HealthCheck.too_slow]
+
+settings.register_profile(
+    "fast", max_examples=100, deadline=None, suppress_health_check=_SLOW_MACHINES
+)
+# The same examples in every run: a failure in CI is one that everybody can repeat.
+settings.register_profile("ci", settings.get_profile("fast"), derandomize=True)
+settings.register_profile("thorough", settings.get_profile("fast"), max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))

@@ -1,0 +1,106 @@
+"""The service under test, called as an ASGI application without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("uvicorn")
+
+from penstock.demo._documents import build_database
+from penstock.demo._reader import DocumentReader
+from penstock.demo._service import make_app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.applications import Starlette
+    from starlette.types import Message
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("demo") / "documents.sqlite"
+    for _ in build_database(path, 30, 1):
+        pass
+    return path
+
+
+async def _get(app: Starlette, path: str) -> tuple[int, bytes]:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [],
+    }
+    await app(scope, receive, send)
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], body
+
+
+def _serve(database: Path, cache_size: int | None, *paths: str) -> list[tuple[int, bytes]]:
+    reader = DocumentReader(database)
+
+    async def main() -> list[tuple[int, bytes]]:
+        app = make_app(reader, cache_size)
+        return [await _get(app, path) for path in paths]
+
+    try:
+        return asyncio.run(main())
+    finally:
+        reader.close()
+
+
+def test_cached_service_answers_the_same_bytes(database: Path) -> None:
+    paths = [f"/documents/{n}" for n in (1, 2, 1, 30)]
+    assert _serve(database, 10, *paths) == _serve(database, None, *paths)
+
+
+def test_service_without_cache_reads_every_time(database: Path) -> None:
+    *_, (_, stats) = _serve(database, None, "/documents/1", "/documents/1", "/stats")
+    answer = json.loads(stats)
+    assert answer["reads"] == 2
+    assert answer["hits"] == answer["misses"] == 0
+
+
+def test_cached_service_reads_once(database: Path) -> None:
+    *_, (_, stats) = _serve(database, 10, *["/documents/1"] * 3, "/stats")
+    answer = json.loads(stats)
+    assert (answer["reads"], answer["hits"], answer["misses"]) == (1, 2, 1)
+
+
+def test_cache_holds_no_more_than_its_size(database: Path) -> None:
+    paths = [f"/documents/{n}" for n in (1, 2, 3, 1)]
+    *_, (_, stats) = _serve(database, 2, *paths, "/stats")
+    answer = json.loads(stats)
+    assert (answer["reads"], answer["evictions"]) == (4, 2)
+
+
+@pytest.mark.parametrize("cache_size", [None, 10])
+def test_unknown_document_is_a_404(database: Path, cache_size: int | None) -> None:
+    (status, body), (wrong, _) = _serve(database, cache_size, "/documents/31", "/documents/x")
+    assert status == 404
+    assert json.loads(body) == {"error": "no such document"}
+    assert wrong == 404
+
+
+def test_stats_name_backend_and_server(database: Path) -> None:
+    ((_, stats),) = _serve(database, None, "/stats")
+    answer = json.loads(stats)
+    assert answer["backend"] in {"native", "pure"}
+    assert "uvicorn" in answer["server"]
