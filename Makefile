@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := .make
+RESULTS := benches/results/latest
 export PYTHONPATH := python
 
 # One list of requirements: that of pyproject.toml.
@@ -53,7 +54,7 @@ types: $(STAMPS)/native $(STAMPS)/lint $(STAMPS)/test $(STAMPS)/demo ## mypy, py
 	$(BIN)/python -m mypy.stubtest penstock._native --allowlist tests/typing/stubtest-allowlist.txt
 
 bench: $(STAMPS)/native $(STAMPS)/bench ## every figure against its peers, in one run
-	$(BIN)/python benches $(ARGS)
+	$(BIN)/python benches/run.py --json $(RESULTS).json --markdown $(RESULTS).md $(ARGS)
 
 bench-quick: ARGS := --quick
 bench-quick: bench ## the same with tiny counts: only whether it runs

@@ -3,35 +3,17 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.backends import BACKENDS, load_backend
 from tests.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
-
-
-def _is_set(variable: str) -> bool:
-    return os.environ.get(variable, "") not in {"", "0"}
-
-
-BACKENDS = ["pure"] if _is_set("PENSTOCK_PURE") else ["native", "pure"]
-
-
-def load_backend(name: str) -> ModuleType:
-    """Import a backend; without the native one the contract is only half tested."""
-    try:
-        return import_module(f"penstock._{name}")
-    except ImportError as error:
-        if name == "pure" or _is_set("PENSTOCK_REQUIRE_NATIVE"):
-            raise
-        return pytest.skip(f"THE NATIVE BACKEND IS NOT TESTED: penstock._native: {error}")
 
 
 @pytest.fixture(scope="session", params=BACKENDS)

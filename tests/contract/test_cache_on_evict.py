@@ -51,6 +51,19 @@ def test_replacing_a_value_by_itself_is_told(backend: ModuleType, log: list[Vict
     assert log == [("a", 1, "replaced")]
 
 
+def test_a_replaced_value_is_told_with_the_key_that_replaced_it(
+    backend: ModuleType, log: list[Victim]
+) -> None:
+    cache = backend.Cache(3, on_evict=lambda *victim: log.append(victim))
+    cache[1] = "old"
+    cache[True] = "new"
+    cache.pop(1.0)
+    assert [(type(key), value, cause) for key, value, cause in log] == [
+        (bool, "old", "replaced"),
+        (int, "new", "deleted"),
+    ]
+
+
 def test_what_removes_nothing_tells_nothing(
     backend: ModuleType, clock: Clock, log: list[Victim]
 ) -> None:

@@ -131,6 +131,8 @@ def run_rows(rows: Sequence[Row], contenders: Sequence[Contender], plan: Plan) -
             if name not in told:
                 told.add(name)
                 print(f"bench: NOT MEASURED: {name}: {reason}", file=sys.stderr, flush=True)
+    if spoilt := outcome.disturbed():
+        outcome.notes["busy machine"] = f"run again before quoting: {', '.join(spoilt)}"
     return Run(outcome, environment(package, distributions(contenders)), plan)
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["QUICK", "BenchError", "Contender", "Outcome", "Plan", "Result", "Row", "Verdict"]
 
 Backend = Literal["native", "pure"]
+# On a quiet machine no contender's median is 1.3 times its minimum.
+_SPOILT: Final = 1.4
+_ROUNDS_TO_JUDGE: Final = 8
 
 
 class BenchError(RuntimeError):
@@ -105,17 +108,28 @@ class Result:
         """Return the smallest sample: the figure least disturbed by the rest of the machine."""
         return min(self.samples[contender])
 
-    def ratio(self, contender: str, to: str) -> float:
-        """
-        Return how many times *contender*'s figure is that of *to*.
+    def disturbed(self) -> bool:
+        """Tell whether half of some contender's rounds took far longer than its best one."""
+        return any(
+            len(samples) >= _ROUNDS_TO_JUDGE and statistics.median(samples) > _SPOILT * min(samples)
+            for samples in self.samples.values()
+        )
 
-        With paired rounds it is the median of the ratios within one round, which cancels what
-        slowed the whole machine down for a while; else the ratio of the medians.
+    def ratios(self, contender: str, to: str) -> list[float]:
+        """
+        Return how many times *contender*'s figure is that of *to*, in each round.
+
+        Within one round what slows the whole machine down for a while cancels out. Without
+        paired rounds there is one: the ratio of the medians.
         """
         ours, theirs = self.samples[contender], self.samples[to]
         if len(ours) != len(theirs):
-            return self.median(contender) / self.median(to)
-        return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+            return [self.median(contender) / self.median(to)]
+        return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+    def ratio(self, contender: str, to: str) -> float:
+        """Return the median of :meth:`ratios`."""
+        return statistics.median(self.ratios(contender, to))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +151,10 @@ class Outcome:
     skipped: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+
+    def disturbed(self) -> list[str]:
+        """Return the names of the results that other work on the machine has spoilt."""
+        return [result.name for result in self.results if result.disturbed()]
 
     def find(self, name: str) -> Result | None:
         """Return the result of that name, or None."""

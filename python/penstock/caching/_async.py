@@ -36,6 +36,7 @@ class _Load:
     __slots__ = (
         "__weakref__",
         "background",
+        "ended",
         "flight",
         "key",
         "owner",
@@ -54,8 +55,16 @@ class _Load:
         self.task = None
         self.flight: Flight | None = None
         self.background = False
+        self.ended = False
         self.waiters = 0
         self.waits_for: list[_Load] = []
+
+    def end(self, task: Task[object]) -> None:
+        """Let go of the finished task: its context leads back here, and it holds the result."""
+        self.ended = True
+        self.task = None
+        if not self.waiters and not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("loading %r, for which nobody waits, failed", self.key, exc_info=error)
 
     def may_be_joined(self) -> bool:
         """Whether its value is still wanted: nobody has invalidated the key since it began."""
@@ -125,8 +134,8 @@ class AsyncLoads:
         if key not in flights:
             load = self._start(flights, key, args, kwargs)
             load.background = True
-            if load.task is not None and not load.task.done():
-                self._background.add(load)
+            self._background.add(load)
+            if load.task is not None:
                 load.task.add_done_callback(lambda _: self._background.discard(load))
 
     def _flights(self, loop: AbstractEventLoop) -> Flights:
@@ -149,7 +158,7 @@ class AsyncLoads:
         flights[key] = load  # before the task: an eager one runs at once
         work = self._load(flights, load, args, kwargs, supersede)
         load.task = asyncio.get_running_loop().create_task(work)
-        load.task.add_done_callback(lambda task: _report(load, task))
+        load.task.add_done_callback(load.end)
         return load
 
     async def _load(
@@ -194,7 +203,7 @@ class AsyncLoads:
 def _running() -> _Load | None:
     """Return the load that the current code is part of, unless that has ended."""
     load = _current.get()
-    return None if load is None or (load.task is not None and load.task.done()) else load
+    return None if load is None or load.ended else load
 
 
 def _is_over(load: _Load) -> bool:
@@ -205,9 +214,3 @@ def _is_over(load: _Load) -> bool:
 def _leave(flights: Flights, load: _Load) -> None:
     if flights.get(load.key) is load:
         del flights[load.key]
-
-
-def _report(load: _Load, task: Task[object]) -> None:
-    """Log the failure of a load for which nobody waits any more."""
-    if not load.waiters and not task.cancelled() and (error := task.exception()) is not None:
-        logger.warning("loading %r, for which nobody waits, failed", load.key, exc_info=error)

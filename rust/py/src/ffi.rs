@@ -11,5 +11,5 @@ mod ready;
 
 pub use args::{Args, Slot, Vectorcall, install_vectorcall};
 pub use lock::GilLock;
-pub use method::{FastMethod, install_method};
+pub use method::{FastMethod, FastSetItem, install_method, install_set_item};
 pub use ready::{ready, ready_type};

@@ -44,6 +44,11 @@ impl Hooks {
         }
     }
 
+    /// Whether there is any callback.
+    pub fn any(&self) -> bool {
+        self.weighs || self.reports || self.own_timer
+    }
+
     pub fn weighs(&self) -> bool {
         self.weighs
     }

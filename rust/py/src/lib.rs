@@ -74,6 +74,7 @@ mod _native {
             .call_method1("register", (class,))?;
         module.add("Ready", crate::ffi::ready_type(module.py())?)?;
         crate::ffi::install_method::<PyCache>(module.py())?;
+        crate::ffi::install_set_item::<PyCache>(module.py());
         crate::memo::install(module.py())
     }
 }

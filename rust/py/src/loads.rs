@@ -147,7 +147,10 @@ impl PyCache {
             .flights
             .probe(py, key, |table, at| table.remove(at, &0))?;
         match gone {
-            Some(gone) => gone.value.get().invalidate(py),
+            Some(gone) => {
+                drop(gone.key.into_bound(py));
+                gone.value.into_bound(py).get().invalidate(py)
+            }
             None => Ok(()),
         }
     }

@@ -3,16 +3,18 @@
 use std::collections::hash_map::RandomState;
 use std::ffi::CStr;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
 
 use penstock_core::{Clock, Evictions};
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
+use pyo3::ffi::objobjargproc;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyIterator, PyList, PyMapping, PyString};
 
 use crate::cache::{Limits, PyCache, Write};
 use crate::convert::{self, Maybe, Ttl, to_seconds};
-use crate::ffi::{Args, FastMethod};
+use crate::ffi::{Args, FastMethod, FastSetItem};
 use crate::flight::Flight;
 use crate::hooks::{Hooks, deadline};
 use crate::key::{Key, Probe};
@@ -211,6 +213,7 @@ impl PyCache {
     /// Store each pair of a mapping, or of an iterable of pairs, as `set` does.
     #[pyo3(signature = (items, *, ttl=Ttl::Own), text_signature = "(self, items, *, ttl=...)")]
     fn set_many<'py>(&self, items: &Bound<'py, PyAny>, ttl: Ttl<'py>) -> PyResult<()> {
+        ttl.resolve(None)?;
         if items.is_instance_of::<PyMapping>() {
             return self.write_all(&items.call_method0("items")?, &ttl);
         }
@@ -494,6 +497,29 @@ impl FastMethod for PyCache {
 
     fn original() -> &'static PyOnceLock<Py<PyAny>> {
         &ORIGINAL_GET
+    }
+}
+
+static ORIGINAL_SET_ITEM: OnceLock<objobjargproc> = OnceLock::new();
+
+impl FastSetItem for PyCache {
+    #[inline]
+    fn set_item<'py>(
+        this: Borrowed<'_, 'py, Self>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+    ) -> Option<PyResult<()>> {
+        let cache = this.get();
+        if cache.hooks.any() {
+            return None;
+        }
+        let py = this.py();
+        let set = |probe| cache.write(py, &probe, key, value, &Ttl::Own, Write::Set);
+        Some(Key::new(key).and_then(set).map(drop))
+    }
+
+    fn original() -> &'static OnceLock<objobjargproc> {
+        &ORIGINAL_SET_ITEM
     }
 }
 

@@ -1,6 +1,10 @@
-//! A method that is called without PyO3's argument parsing.
+//! The two calls of a mapping that are made most, without PyO3's argument parsing and attach counting.
+//!
+//! Objects dropped as `Py` in here would be dropped at some later time: fast paths use `Bound`.
 
+use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use pyo3::PyClass;
 use pyo3::exceptions::PyRuntimeError;
@@ -81,4 +85,64 @@ pub fn install_method<T: FastMethod>(py: Python<'_>) -> PyResult<()> {
         Bound::from_owned_ptr_or_err(py, descriptor)?
     };
     class.setattr(name.as_ref(), descriptor)
+}
+
+/// A class with a fast way to do `this[key] = value`.
+pub trait FastSetItem: PyClass {
+    /// The common case; nothing leaves the call to the method that `PyO3` made.
+    fn set_item<'py>(
+        this: Borrowed<'_, 'py, Self>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+    ) -> Option<PyResult<()>>;
+
+    /// Keeps the slot that `PyO3` made.
+    fn original() -> &'static OnceLock<ffi::objobjargproc>;
+}
+
+unsafe extern "C" fn set_item<T: FastSetItem>(
+    this: *mut ffi::PyObject,
+    key: *mut ffi::PyObject,
+    value: *mut ffi::PyObject,
+) -> c_int {
+    // SAFETY: CPython calls the slot with the GIL held and a T in the place of `this`; `value` is null
+    // for `del this[key]`.
+    let (py, done) = unsafe {
+        let py = Python::assume_attached();
+        let this = Borrowed::from_ptr(py, this).cast_unchecked::<T>();
+        let key = Borrowed::from_ptr(py, key);
+        let set = || T::set_item(this, &key, &*Borrowed::from_ptr_or_opt(py, value)?);
+        (py, catch_unwind(AssertUnwindSafe(set)))
+    };
+    match done {
+        Ok(Some(Ok(()))) => 0,
+        Ok(Some(Err(error))) => {
+            error.restore(py);
+            -1
+        }
+        Ok(None) => match T::original().get() {
+            // SAFETY: the function that this one stands in for, with its own arguments.
+            Some(original) => unsafe { original(this, key, value) },
+            None => -1,
+        },
+        Err(_) => {
+            PyRuntimeError::new_err("penstock panicked").restore(py);
+            -1
+        }
+    }
+}
+
+/// Puts the fast way in the place of the slot that `PyO3` made; abi3 builds keep that.
+#[cfg_attr(Py_LIMITED_API, allow(unused_variables))]
+pub fn install_set_item<T: FastSetItem>(py: Python<'_>) {
+    #[cfg(not(Py_LIMITED_API))]
+    // SAFETY: T's heap type is ours and not in use yet; the new slot has the old one's signature.
+    unsafe {
+        let mapping = (*T::type_object_raw(py)).tp_as_mapping;
+        if let Some(original) = (*mapping).mp_ass_subscript
+            && T::original().set(original).is_ok()
+        {
+            (*mapping).mp_ass_subscript = Some(set_item::<T>);
+        }
+    }
 }

@@ -89,7 +89,14 @@ unsafe extern "C" fn dealloc(this: *mut ffi::PyObject) {
     unsafe {
         ffi::PyObject_GC_UnTrack(this.cast());
         let class = ffi::Py_TYPE(this);
-        ffi::Py_XDECREF(take(this));
+        let mut value = take(this);
+        // A chain of them is taken apart here: dropping one inside the other would use up the stack.
+        while !value.is_null() && ffi::Py_TYPE(value) == class && ffi::Py_REFCNT(value) == 1 {
+            let next = take(value);
+            ffi::Py_DECREF(value);
+            value = next;
+        }
+        ffi::Py_XDECREF(value);
         let kept = SPARE.with(Python::assume_attached(), |spare| {
             let place = spare.objects.get_mut(spare.count)?;
             *place = this;

@@ -1,0 +1,15 @@
+"""
+Bytes per entry, each contender in a child process of its own.
+
+Rows, engine, penstock and the standard library live in ``penstock.bench``, peers in ``peers.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from peers import PEERS
+from penstock.bench import main
+
+if __name__ == "__main__":
+    sys.exit(main(["--only", "memory", *sys.argv[1:]], peers=PEERS, prog="bench_memory.py"))

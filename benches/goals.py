@@ -1,0 +1,160 @@
+"""
+The figures penstock claims, as ratios within one run: figure, goal, measured, met yes or no.
+
+Rows, engine, penstock and the standard library live in ``penstock.bench``, peers in ``peers.py``;
+run as a script, it measures only the rows that a goal needs.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from peers import PEERS
+from penstock.bench import Outcome, Result, Verdict, main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["GOALS", "Goal", "judge"]
+
+_ROUNDS_FOR_QUARTILES: Final = 8
+_CACHE: Final = "penstock Cache"
+_TTL: Final = "penstock Cache, TTL"
+_CACHED: Final = "penstock cached"
+_PLAIN: Final = "plain async def, no cache"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """
+    One claim about one row.
+
+    Args:
+        claim: What is claimed.
+        row: The name of the result it is read from.
+        measure: Takes the figures from the result, one per round; KeyError: a contender is missing.
+        limit: What the figure is held against.
+        unit: "x" for a ratio.
+        at_least: The figure has to reach the limit, not to stay below it.
+    """
+
+    claim: str
+    row: str
+    measure: Callable[[Result], list[float]]
+    limit: float
+    unit: str = "x"
+    at_least: bool = False
+
+    def verdict(self, result: Result) -> Verdict:
+        """Hold the claim against *result*."""
+        goal = f"{'>=' if self.at_least else '<='} {self.limit:g} {self.unit}".rstrip()
+        try:
+            figures = self.measure(result)
+        except KeyError:
+            return Verdict(self.claim, goal, None, met=False)
+        figure = statistics.median(figures)
+        met = figure >= self.limit if self.at_least else figure <= self.limit
+        return Verdict(self.claim, goal, self._text(figures), met)
+
+    def _text(self, figures: list[float]) -> str:
+        """Write the median, and the quartiles where there are rounds enough to speak of them."""
+        digits = 2 if self.unit == "x" else 1 if self.unit else 0
+        text = f"{statistics.median(figures):.{digits}f} {self.unit}".rstrip()
+        if len(figures) < _ROUNDS_FOR_QUARTILES:
+            return text
+        low, _, high = statistics.quantiles(figures, n=4)
+        return f"{text} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _ratio(ours: str, theirs: str) -> Callable[[Result], list[float]]:
+    return lambda result: result.ratios(ours, theirs)
+
+
+def _value(ours: str) -> Callable[[Result], list[float]]:
+    return lambda result: result.samples[ours]
+
+
+def _fastest_peer(result: Result) -> list[float]:
+    """How many times longer the fastest peer takes."""
+    peers = [p.name for p in PEERS if p.name in result.samples]
+    if not peers:
+        raise KeyError(result.name)
+    fastest = min(peers, key=result.median)
+    return result.ratios(fastest, _CACHED)
+
+
+GOALS: Final[tuple[Goal, ...]] = (
+    Goal("Cache.get hit / dict.get", "cache.get-hit", _ratio(_CACHE, "dict"), 1.3),
+    Goal(
+        "Cache.get hit / cachebox LRUCache",
+        "cache.get-hit",
+        _ratio(_CACHE, "cachebox LRUCache"),
+        0.9,
+    ),
+    Goal("Cache.get hit, with a TTL / without", "cache.get-hit", _ratio(_TTL, _CACHE), 1.25),
+    Goal(
+        "Cache.get hit with a TTL / cachebox TTLCache",
+        "cache.get-hit",
+        _ratio(_TTL, "cachebox TTLCache"),
+        0.65,
+    ),
+    Goal(
+        "set new + evict / cachebox LRUCache",
+        "cache.set-new",
+        _ratio(_CACHE, "cachebox LRUCache"),
+        1.0,
+    ),
+    Goal("memory, LRU", "memory.int", _value(_CACHE), 50, "B/entry"),
+    Goal("memory, LRU with a TTL", "memory.int", _value(_TTL), 60, "B/entry"),
+    Goal(
+        "cached f(str) hit / functools.lru_cache",
+        "cached.sync.str",
+        _ratio(_CACHED, "functools.lru_cache"),
+        0.9,
+    ),
+    Goal(
+        "cached f(int, int, flag=True) hit / functools.lru_cache",
+        "cached.sync.three",
+        _ratio(_CACHED, "functools.lru_cache"),
+        0.7,
+    ),
+    Goal(
+        "await of a cached hit / of a trivial async def",
+        "cached.async.str",
+        _ratio(_CACHED, _PLAIN),
+        0.8,
+    ),
+    Goal(
+        "fastest peer / await of a cached hit", "cached.async.str", _fastest_peer, 6, at_least=True
+    ),
+    Goal(
+        "the same with three arguments / trivial async def",
+        "cached.async.three",
+        _ratio(_CACHED, _PLAIN),
+        0.8,
+    ),
+    Goal(
+        "the same with three arguments, fastest peer / cached",
+        "cached.async.three",
+        _fastest_peer,
+        6,
+        at_least=True,
+    ),
+    Goal("loads of 1,000 concurrent misses", "stampede.loads", _value(_CACHED), 1, ""),
+    Goal("loads of 64 threads missing at once", "stampede.threads", _value(_CACHED), 1, ""),
+    Goal("import penstock", "import", _value("import penstock"), 20, "ms"),
+)
+
+
+def judge(outcome: Outcome) -> list[Verdict]:
+    """Hold every goal whose row was measured against *outcome*."""
+    found = ((goal, outcome.find(goal.row)) for goal in GOALS)
+    return [goal.verdict(result) for goal, result in found if result is not None]
+
+
+if __name__ == "__main__":
+    needed = list(dict.fromkeys(goal.row.removesuffix(".loads") for goal in GOALS))
+    sys.exit(main(["--only", *needed, *sys.argv[1:]], peers=PEERS, judge=judge, prog="goals.py"))
