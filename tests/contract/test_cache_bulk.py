@@ -141,6 +141,7 @@ def test_a_cache_can_be_updated_from_a_cache(backend: ModuleType) -> None:
     cache.update(source)
     cache.set_many(source)
     assert cache == source
+    assert source.stats().hits == 0
     source.update(source)
     assert list(source.items()) == [("a", 1), ("b", 2)]
 

@@ -120,6 +120,27 @@ def test_an_exception_of_a_loader_is_not_kept(backend: ModuleType) -> None:
         gc.enable()
 
 
+def test_an_exception_of_on_evict_is_not_kept(backend: ModuleType) -> None:
+    class Failure(Exception):
+        pass
+
+    def on_evict(key: object, value: object, cause: str) -> None:
+        raise Failure
+
+    gc.collect()
+    gc.disable()
+    try:
+        cache = backend.Cache(9, on_evict=on_evict)
+        cache["a"] = 1
+        try:
+            cache.pop("a")
+        except Failure as error:
+            reference = weakref.ref(error)
+        assert reference() is None
+    finally:
+        gc.enable()
+
+
 def test_a_cycle_through_a_cache_is_collected(backend: ModuleType) -> None:
     cache = backend.Cache(9)
     value = Value()

@@ -122,6 +122,21 @@ def test_a_key_inserted_during_its_own_insertion_is_replaced(backend: ModuleType
     assert cache.get(Key("new")) == "outer"
 
 
+def test_a_flight_that_is_begun_while_its_key_is_compared_is_shared(backend: ModuleType) -> None:
+    cache = make(backend)
+    inner: list[object] = []
+    Key.hook = lambda: inner.append(cache._begin(Key("new")))
+    assert [cache._begin(Key("new"))] == inner
+
+
+def test_a_flight_that_is_invalidated_while_its_key_is_compared_is_not_joined(
+    backend: ModuleType,
+) -> None:
+    cache = make(backend)
+    Key.hook = lambda: cache.pop(Key("x"), None)
+    assert cache._begin(Key("x")).valid is True
+
+
 def test_eq_that_never_stops_changing_the_keys_ends(backend: ModuleType) -> None:
     cache = backend.Cache(None)
 

@@ -196,3 +196,40 @@ def test_a_weigher_may_use_the_cache(backend: ModuleType) -> None:
     cache = backend.Cache(2, weigher=weigher)
     cache["a"] = 1
     assert list(cache.items()) == [("b", 2), ("a", 1)]
+
+
+def test_a_weigher_that_removes_the_key_keeps_its_load_from_being_stored(
+    backend: ModuleType,
+) -> None:
+    cache = backend.Cache(9, weigher=lambda key, value: cache.pop(key, None) or 1)
+    assert cache.get_or_load("a", str) == "a"
+    assert "a" not in cache
+
+
+def test_a_load_that_was_invalidated_is_not_weighed(backend: ModuleType) -> None:
+    weighed: list[object] = []
+    cache = backend.Cache(9, weigher=lambda key, value: weighed.append(key) or 1)
+    flight = cache._begin("a")
+    cache.pop("a", None)
+    assert cache._commit(flight, 1, 0.0) is False
+    assert weighed == []
+
+
+def test_a_heavy_write_takes_due_entries_before_live_ones(
+    backend: ModuleType, clock: Clock
+) -> None:
+    log: list[object] = []
+    cache = backend.Cache(
+        10,
+        weigher=lambda key, value: value,
+        timer=clock,
+        on_evict=lambda *victim: log.append(victim),
+    )
+    cache["live"] = 5
+    for number in range(8):
+        cache.set(number, 0, ttl=1)
+    cache.set("due", 5, ttl=2)
+    clock.now = 2.0
+    cache["new"] = 5
+    assert log == [*((number, 0, "expired") for number in range(8)), ("due", 5, "expired")]
+    assert list(cache) == ["live", "new"]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import gc
-import random
 import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from penstock import _pure
+from penstock.errors import RecursiveLoad
 from tests.clock import Clock
+from tests.interrupts import at_every_step
+from tests.threads import spawn
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,45 +70,80 @@ def check(cache: _pure.Cache[object, object]) -> None:
         assert entry.turn in on_heap
 
 
-@pytest.mark.usefixtures("eager_collector")
-@pytest.mark.parametrize("seed", range(6))
-def test_a_finalizer_in_the_middle_of_an_operation_leaves_the_parts_in_step(
-    clock: Clock, seed: int
-) -> None:
-    generator = random.Random(seed)
-    cache: _pure.Cache[object, object] = _pure.Cache(
-        8, tti=4, timer=clock, weigher=lambda key, value: 1
-    )
+#: Three keys of one hash.
+A, B, C = 0, sys.hash_info.modulus, -sys.hash_info.modulus
 
-    def operate() -> None:
-        # Few hashes, so that chains are long and change often.
-        key = generator.choice([0, sys.hash_info.modulus, -sys.hash_info.modulus, 1, 2])
-        choice = generator.randrange(7)
-        if choice < 3:
-            cache.set(key, choice, ttl=generator.choice([None, 1, 2, 3]))
-        elif choice == 3:
-            cache.pop(key, None)
-        elif choice == 4:
-            cache.get(key)
-        elif choice == 5:
-            cache._abandon(cache._begin(key))
-        else:
-            clock.advance(0.25)
-            cache.expire()
+OPERATIONS: dict[str, Callable[[Any], object]] = {
+    "set": lambda cache: cache.set(A, "outer", ttl=3),
+    "set new": lambda cache: cache.set(C, "outer", ttl=3),
+    "get": lambda cache: cache.get(A),
+    "touch": lambda cache: cache.touch(A),
+    "pop": lambda cache: cache.pop(A, None),
+    "popitem": lambda cache: cache.popitem(),
+    "expire": lambda cache: cache.expire(),
+    "clear": lambda cache: cache.clear(),
+    "load": lambda cache: cache.get_or_load(C, lambda key: "loaded"),
+    "begin": lambda cache: cache._abandon(cache._begin(C)),
+    "resize": lambda cache: cache.resize(1),
+    "fill": lambda cache: cache.update({A: 1, B: 2, C: 3, 1: 4}),
+}
 
-    class Garbage:
-        def __init__(self) -> None:
-            self.itself = self
 
-        def __del__(self) -> None:
-            operate()
+class Recursion(RuntimeError):
+    """A load that waits for itself."""
 
-    for _ in range(1000):
-        Garbage()
-        operate()
-    gc.collect()
+
+@pytest.fixture(autouse=True)
+def _recursion() -> Iterator[None]:
+    _pure.set_recursive_load(Recursion)
+    yield
+    _pure.set_recursive_load(RecursiveLoad)
+
+
+def quietly(name: str, cache: Any) -> None:
+    """Operate; the cache may be empty by then, and a finalizer may find its key being loaded."""
+    with suppress(KeyError, Recursion):
+        OPERATIONS[name](cache)
+
+
+@pytest.mark.parametrize("inner", ["set", "set new", "get", "pop", "clear", "load", "fill"])
+@pytest.mark.parametrize("outer", OPERATIONS)
+def test_an_interruption_at_any_step_leaves_the_parts_in_step(outer: str, inner: str) -> None:
+    caches: list[Any] = []
+
+    def prepare() -> tuple[Callable[[], object], Callable[[], object]]:
+        clock = Clock()
+        cache: Any = _pure.Cache(3, tti=4, timer=clock, weigher=lambda key, value: 1)
+        cache.set(B, "due", ttl=1)
+        cache.update({A: "a", 1: "one"})
+        clock.now = 1.0
+        caches[:] = [cache]
+        return lambda: quietly(outer, cache), lambda: quietly(inner, cache)
+
+    steps = 0
+    for steps in at_every_step("penstock._pure", prepare):
+        (cache,) = caches
+        check(cache)
+        keys = [entry.key for entry in cache._engine.table.order]
+        assert len(keys) == len(set(keys)), f"a key is there twice after step {steps}"
+        assert len(keys) <= (cache.maxsize or 3)
+        assert not cache._engine.guard.index
+    assert steps > 20
+
+
+@pytest.mark.usefixtures("taking_turns")
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_takes_the_lock(name: str) -> None:
+    cache: Any = _pure.Cache(3, ttl=5)
+    cache.update({A: "a", B: "b"})
+    entries = list(cache._engine.table.order)
+    with cache._engine.guard.lock:
+        thread = spawn(OPERATIONS[name], cache)
+        assert list(cache._engine.table.order) == entries
+        assert not cache._engine.guard.index
+        assert cache._engine.table.counters.hits == 0
+    thread.result()
     check(cache)
-    assert not cache._engine.guard.index
 
 
 def test_the_version_is_that_of_the_crate() -> None:

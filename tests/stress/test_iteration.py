@@ -18,7 +18,7 @@ WALKS = {
     "keys": lambda cache: list(cache.keys()),
     "values": lambda cache: list(cache.values()),
     "items": lambda cache: list(cache.items()),
-    "dict": dict,
+    "dict": lambda cache: dict(cache.items()),
     "equality": lambda cache: [cache == {}],
     "update of another": lambda cache: [Cache(9).update(cache)],
 }

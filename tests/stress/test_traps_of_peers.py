@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 import threading
 import time
 import weakref
@@ -243,12 +242,15 @@ def test_load_left_pending_by_a_closed_loop_does_not_reach_a_later_loop() -> Non
         asyncio.ensure_future(load("a"))
         await settle()
 
-    # What asyncio says about tasks that outlive their loop is not the subject.
-    sys.unraisablehook = lambda _: None
     loop = asyncio.new_event_loop()
+    # What asyncio says about tasks that outlive their loop is not the subject.
     loop.set_exception_handler(lambda loop, context: None)
     loop.run_until_complete(leave())
     loop.close()
+    closed = weakref.ref(loop)
+    del loop
+    collect()
+    assert closed() is None
     go.append(1)
     assert asyncio.run(load("a")) == "a"
 

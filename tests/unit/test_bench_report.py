@@ -182,11 +182,13 @@ def test_a_size_must_be_a_positive_int(size: str, capsys: pytest.CaptureFixture[
     assert "a size must be an int >= 1" in capsys.readouterr().err
 
 
-def test_an_unmet_verdict_makes_the_command_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unmet_verdict_is_shown_and_is_no_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("penstock.bench._command.Plan", plan)
     arguments = ["--only", "cache.get-hit", "--contenders", "dict"]
-    assert main(arguments, judge=lambda _: [Verdict("x", "<= 1", "2", met=False)]) == 1
-    assert main(arguments, judge=lambda _: [Verdict("x", "<= 1", "1", met=True)]) == 0
+    assert main(arguments, judge=lambda _: [Verdict("x", "<= 1", "2", met=False)]) == 0
+    assert "| x | <= 1 | 2 | **no** |" in capsys.readouterr().out
 
 
 def test_a_contender_is_given_the_backend_it_names() -> None:

@@ -196,8 +196,9 @@ class AsyncLoads:
                 me.waits_for.remove(load)
             load.waiters -= 1
             if not load.waiters and not load.background and not task.done():
-                task.cancel()
                 _leave(flights, load)
+                if not task.get_loop().is_closed():
+                    task.cancel()
 
 
 def _running() -> _Load | None:

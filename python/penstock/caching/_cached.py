@@ -83,7 +83,7 @@ def cached(
 
     Raises:
         TypeError: Not a function, or options that exclude each other.
-        ValueError: An option is out of range; *stale* without *ttl*; *cache* serves a function already.
+        ValueError: An option is out of range; *stale* without *ttl*; *cache* is taken already.
         RecursiveLoad: On a call that would wait for its own result.
 
     Cost: a hit is one native look-up; on a coroutine function it returns a ready awaitable that

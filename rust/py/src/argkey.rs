@@ -6,9 +6,8 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyInt, PyString, PyTuple};
-use smallvec::SmallVec;
 
-use crate::ffi::Args;
+use crate::ffi::{self, Args, Parts};
 use crate::key::{Match, Probe, all, compare};
 
 /// What stands between positional and named arguments in a key; equal to nothing else.
@@ -21,7 +20,7 @@ fn mark(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 
 /// The parts of a key that is a tuple.
 pub struct ArgsKey<'a, 'py> {
-    parts: SmallVec<[Borrowed<'a, 'py, PyAny>; 8]>,
+    parts: Parts<'a, 'py>,
     hash: u64,
 }
 
@@ -45,7 +44,7 @@ impl<'a, 'py> ArgsKey<'a, 'py> {
     where
         'py: 'a,
     {
-        let parts = parts(args)?;
+        let parts = args.flatten(mark(args.py())?.as_borrowed());
         let hash = tuple_hash(&parts)?;
         Ok(Self { parts, hash })
     }
@@ -60,13 +59,16 @@ impl Probe for ArgsKey<'_, '_> {
         let Ok(stored) = stored.cast_exact::<PyTuple>() else {
             return Match::Unknown;
         };
+        if self.parts.is_row_of(stored) {
+            return Match::Equal;
+        }
         if stored.len() != self.parts.len() {
             return Match::Different;
         }
         all(stored
             .iter_borrowed()
-            .zip(&self.parts)
-            .map(|(one, other)| compare(&one, other)))
+            .zip(self.parts.iter())
+            .map(|(one, other)| compare(&one, &other)))
     }
 
     fn object<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -78,23 +80,13 @@ impl Probe for ArgsKey<'_, '_> {
     }
 }
 
-fn parts<'a, 'py: 'a>(args: &Args<'a, 'py>) -> PyResult<SmallVec<[Borrowed<'a, 'py, PyAny>; 8]>> {
-    let mut parts: SmallVec<_> = args.iter().take(args.positional()).collect();
-    if args.len() > args.positional() {
-        parts.push(mark(args.py())?.as_borrowed());
-        for (name, value) in args.names().zip(args.iter().skip(args.positional())) {
-            parts.extend([name, value]);
-        }
-    }
-    Ok(parts)
-}
-
 /// The key of a call as an object.
 pub fn build<'py>(args: &Args<'_, 'py>, typed: bool) -> PyResult<Bound<'py, PyAny>> {
     if !typed && let Some(single) = ArgsKey::single(args) {
         return Ok(single.to_owned());
     }
-    let mut parts: Vec<Bound<'py, PyAny>> = parts(args)?
+    let mut parts: Vec<Bound<'py, PyAny>> = args
+        .flatten(mark(args.py())?.as_borrowed())
         .iter()
         .map(|part| part.as_any().clone())
         .collect();
@@ -107,13 +99,13 @@ pub fn build<'py>(args: &Args<'_, 'py>, typed: bool) -> PyResult<Bound<'py, PyAn
 /// What `hash(tuple(parts))` gives on 64-bit builds.
 ///
 /// Source: `CPython`'s tuple hash, a simplified xxHash; a test compares the two.
-fn tuple_hash(parts: &[Borrowed<'_, '_, PyAny>]) -> PyResult<u64> {
+fn tuple_hash(parts: &Parts<'_, '_>) -> PyResult<u64> {
     const PRIME_1: u64 = 11_400_714_785_074_694_791;
     const PRIME_2: u64 = 14_029_467_366_897_019_727;
     const PRIME_5: u64 = 2_870_177_450_012_600_261;
     let mut hash = PRIME_5;
-    for part in parts {
-        let lane = part.hash()?.cast_unsigned() as u64;
+    for part in parts.iter() {
+        let lane = ffi::hash(&part)?;
         hash = hash.wrapping_add(lane.wrapping_mul(PRIME_2));
         hash = hash.rotate_left(31).wrapping_mul(PRIME_1);
     }

@@ -5,11 +5,13 @@
 //! awaitables that return through `am_send`.
 
 mod args;
+mod hash;
 mod lock;
 mod method;
 mod ready;
 
-pub use args::{Args, Slot, Vectorcall, install_vectorcall};
+pub use args::{Args, Parts, Slot, Vectorcall, install_vectorcall};
+pub use hash::hash;
 pub use lock::GilLock;
 pub use method::{FastMethod, FastSetItem, install_method, install_set_item};
 pub use ready::{ready, ready_type};

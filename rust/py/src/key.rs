@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 
+use crate::ffi::hash;
+
 /// What can be said of two keys without running Python code.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Match {
@@ -33,7 +35,7 @@ impl<'a, 'py> Key<'a, 'py> {
     /// Hashes the object, which may run Python code and raise.
     #[inline]
     pub fn new(object: &'a Bound<'py, PyAny>) -> PyResult<Self> {
-        let hash = object.hash()?.cast_unsigned() as u64;
+        let hash = hash(object)?;
         Ok(Self { object, hash })
     }
 

@@ -1,6 +1,7 @@
 //! `Memo`: the callable that `cached` puts in the place of a function.
 
 use penstock_core::{Clock, NEVER};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -15,7 +16,9 @@ use crate::key::{Key, Probe};
 #[pyclass(module = "penstock", frozen, dict, weakref)]
 pub struct Memo {
     slot: Slot,
-    cache: Py<PyCache>,
+    /// Always there, but for the moment in which CPython makes the object: it may start a collection
+    /// between allocating and filling it, and visits zeroed fields then.
+    cache: Option<Py<PyCache>>,
     parts: GilLock<Parts>,
     /// A key function, or types as part of the key: the key has to be made as an object.
     made_key: bool,
@@ -57,7 +60,7 @@ impl Memo {
     #[inline]
     fn answer<'py>(&self, args: &Args<'_, 'py>, key: &impl Probe) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
-        let cache = self.cache.get();
+        let cache = self.cache()?;
         let moment = cache.moment(py, false)?;
         let Some((value, deadline)) = cache.read_at(py, key, moment)? else {
             return Python::attach(|_| self.miss(args, key));
@@ -85,8 +88,7 @@ impl Memo {
         let ttl = self
             .part(py, |parts| &parts.ttl)?
             .map_or(Ttl::Own, Ttl::Given);
-        self.cache
-            .get()
+        self.cache()?
             .load(py, &object, key.hash(), &ttl, || args.call(&func))
     }
 
@@ -98,6 +100,12 @@ impl Memo {
             on_stale.call1((key.object(py)?, args, kwargs))?;
         }
         Ok(())
+    }
+
+    #[inline]
+    fn cache(&self) -> PyResult<&PyCache> {
+        let missing = || PyRuntimeError::new_err("the cached function is not complete");
+        self.cache.as_ref().map(Py::get).ok_or_else(missing)
     }
 
     fn part<'py>(
@@ -151,7 +159,7 @@ impl Memo {
             .transpose()?;
         Ok(Self {
             slot: Slot::of::<Self>(),
-            cache: cache.clone().unbind(),
+            cache: Some(cache.clone().unbind()),
             made_key: typed || key.is_some(),
             typed,
             ready,

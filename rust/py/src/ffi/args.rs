@@ -1,5 +1,6 @@
 //! Calls by the vectorcall protocol: arguments stay in the caller's array.
 
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::PyClass;
@@ -63,16 +64,45 @@ impl<'a, 'py> Args<'a, 'py> {
     }
 
     /// The names of the others, in order.
-    pub fn names(&self) -> impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>> {
+    pub fn names(&self) -> impl Iterator<Item = Borrowed<'a, 'py, PyAny>> {
         let this = *self;
-        let len = this.names.map_or(0, |names| names.len());
-        (0..len).map(move |at| {
-            // SAFETY: `at` is within the tuple, which lives for 'a, and its items with it.
-            unsafe {
-                let names = this.names.map_or(std::ptr::null_mut(), Borrowed::as_ptr);
-                Borrowed::from_ptr(this.py, ffi::PyTuple_GetItem(names, at.cast_signed()))
-            }
+        (this.positional..this.len()).filter_map(move |at| this.name(at - this.positional))
+    }
+
+    #[inline]
+    fn name(&self, at: usize) -> Option<Borrowed<'a, 'py, PyAny>> {
+        let names = self.names?;
+        // SAFETY: there is one name for each argument that is not positional; the tuple lives for
+        // 'a, and its items with it.
+        Some(unsafe {
+            #[cfg(not(Py_LIMITED_API))]
+            let name = ffi::PyTuple_GET_ITEM(names.as_ptr(), at.cast_signed());
+            #[cfg(Py_LIMITED_API)]
+            let name = ffi::PyTuple_GetItem(names.as_ptr(), at.cast_signed());
+            Borrowed::from_ptr(self.py, name)
         })
+    }
+
+    /// The arguments in one row, named ones after `mark` and each after its name.
+    #[inline]
+    pub fn flatten(&self, mark: Borrowed<'a, 'py, PyAny>) -> Parts<'a, 'py> {
+        let mut parts = Parts {
+            values: SmallVec::new(),
+            py: self.py,
+            borrowed: PhantomData,
+        };
+        let (positional, named) = self.values.split_at(self.positional);
+        parts.values.extend_from_slice(positional);
+        if !named.is_empty() {
+            parts.values.push(mark.as_ptr());
+            for (at, value) in named.iter().enumerate() {
+                if let Some(name) = self.name(at) {
+                    parts.values.push(name.as_ptr());
+                }
+                parts.values.push(*value);
+            }
+        }
+        parts
     }
 
     #[inline]
@@ -164,6 +194,44 @@ impl<'a, 'py> Args<'a, 'py> {
             }),
             py: self.py,
         })
+    }
+}
+
+/// Borrowed objects in a row.
+pub struct Parts<'a, 'py> {
+    values: SmallVec<[*mut ffi::PyObject; 8]>,
+    py: Python<'py>,
+    borrowed: PhantomData<&'a ()>,
+}
+
+impl<'a, 'py> Parts<'a, 'py> {
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether `tuple` is a row of the very same objects; abi3 builds leave that to a closer look.
+    #[inline]
+    pub fn is_row_of(&self, tuple: &Bound<'_, PyTuple>) -> bool {
+        #[cfg(not(Py_LIMITED_API))]
+        // SAFETY: a tuple of this length has that many pointers from `ob_item` on.
+        unsafe {
+            let object = tuple.as_ptr().cast::<ffi::PyTupleObject>();
+            let items = (&raw const (*object).ob_item).cast::<*mut ffi::PyObject>();
+            *std::slice::from_raw_parts(items, tuple.len()) == *self.values
+        }
+        #[cfg(Py_LIMITED_API)]
+        {
+            let _ = tuple;
+            false
+        }
+    }
+
+    #[inline]
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>> {
+        // SAFETY: all of them were borrowed for 'a.
+        self.values
+            .iter()
+            .map(|value| unsafe { Borrowed::from_ptr(self.py, *value) })
     }
 }
 

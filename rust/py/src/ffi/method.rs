@@ -87,7 +87,8 @@ pub fn install_method<T: FastMethod>(py: Python<'_>) -> PyResult<()> {
     class.setattr(name.as_ref(), descriptor)
 }
 
-/// A class with a fast way to do `this[key] = value`.
+/// A class with a fast way to do `this[key] = value`; in abi3 builds nobody takes it.
+#[cfg_attr(Py_LIMITED_API, allow(dead_code))]
 pub trait FastSetItem: PyClass {
     /// The common case; nothing leaves the call to the method that `PyO3` made.
     fn set_item<'py>(
@@ -100,6 +101,7 @@ pub trait FastSetItem: PyClass {
     fn original() -> &'static OnceLock<ffi::objobjargproc>;
 }
 
+#[cfg_attr(Py_LIMITED_API, allow(dead_code))]
 unsafe extern "C" fn set_item<T: FastSetItem>(
     this: *mut ffi::PyObject,
     key: *mut ffi::PyObject,

@@ -43,7 +43,10 @@ pub fn ready(value: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
             return Err(PyErr::fetch(py));
         }
         (*object).value = value.into_ptr();
-        ffi::PyObject_GC_Track(object.cast());
+        // Like a tuple, it cannot be part of a cycle when its value cannot.
+        if ffi::PyType_IS_GC(ffi::Py_TYPE((*object).value)) != 0 {
+            ffi::PyObject_GC_Track(object.cast());
+        }
         Ok(Bound::from_owned_ptr(py, object.cast()))
     }
 }
