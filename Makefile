@@ -20,7 +20,7 @@ else
 BACKEND := $(STAMPS)/native
 endif
 
-.PHONY: help demo test test-pure test-rust stress lint types bench bench-quick wheel check clean
+.PHONY: help demo test test-pure test-rust stress lint types bench bench-quick traces wheel check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,13 @@ bench: $(STAMPS)/native $(STAMPS)/bench ## every figure against its peers, in on
 
 bench-quick: ARGS := --quick
 bench-quick: bench ## the same with tiny counts: only whether it runs
+
+traces: $(STAMPS)/native $(STAMPS)/bench ## strict LRU on real traces, to the digit; TRACES=folder of them
+ifeq ($(wildcard $(TRACES)/*.txt.gz),)
+	@echo "SKIPPED: traces: no *.txt.gz in TRACES='$(TRACES)'" >&2
+else
+	$(BIN)/python benches/bench_hit_ratio.py --check $(TRACES)
+endif
 
 wheel: $(STAMPS)/cargo $(STAMPS)/build ## build a wheel and run the tests from it, installed
 	rm -rf dist $(STAMPS)/wheel

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["at_every_step"]
 
 #: Instructions that allocate containers, which may start the collector, or jump backward.
-_OPEN = ("BUILD_", "LIST_", "MAKE_FUNCTION", "GET_ITER", "JUMP_BACKWARD", "RESUME", "CALL_INTRINSIC")
+_OPEN = ("BUILD_", "CALL_INTRINSIC", "GET_ITER", "JUMP_BACKWARD", "LIST_", "MAKE_FUNCTION")
 #: Instructions after which pending signals and (from 3.12 on) collections are attended to.
 _OPEN_AFTER = ("CALL",)
 
@@ -45,7 +45,9 @@ class _Interrupter:
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
-        if event == "opcode" and frame.f_lasti in _open_points(frame.f_code):
+        opens = event == "opcode" and frame.f_lasti in _open_points(frame.f_code)
+        # The entry of a function is an open point too.
+        if opens or event == "call":
             if not self.left:
                 sys.settrace(None)
                 self.done = True

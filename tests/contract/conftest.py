@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.backends import BACKENDS, load_backend
 from tests.clock import Clock
 

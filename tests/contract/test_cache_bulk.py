@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict, UserDict
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 import pytest
-
 from tests.clock import Clock
 
 
@@ -126,9 +126,10 @@ def test_update_takes_any_name(backend: ModuleType) -> None:
 
 def test_update_refuses_what_dict_refuses(backend: ModuleType) -> None:
     cache = backend.Cache(9)
+    dict_of_anything: Any = {}
     for source in (None, 5, [5], ["abc"]):
         with pytest.raises((TypeError, ValueError)):
-            {}.update(source)  # type: ignore[call-overload]  # what a dict refuses
+            dict_of_anything.update(source)
         with pytest.raises((TypeError, ValueError)):
             cache.update(source)
     assert len(cache) == 0
@@ -148,6 +149,10 @@ def test_a_cache_can_be_updated_from_a_cache(backend: ModuleType) -> None:
 
 def test_each_pair_is_a_set_of_its_own(backend: ModuleType) -> None:
     log: list[object] = []
-    cache = backend.Cache(1, on_evict=lambda *victim: log.append((*victim, list(cache))))
+
+    def on_evict(*victim: object) -> None:
+        log.append((*victim, list(cache)))
+
+    cache = backend.Cache(1, on_evict=on_evict)
     cache.set_many({"a": 1, "b": 2, "c": 3})
     assert log == [("a", 1, "size", ["b"]), ("b", 2, "size", ["c"])]

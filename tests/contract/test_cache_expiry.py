@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from types import ModuleType
+from typing import Any
 
 import pytest
-
 from tests.clock import Clock
 
 
@@ -253,7 +254,7 @@ def test_a_write_reclaims_up_to_eight_due_entries(backend: ModuleType, clock: Cl
 
 
 def test_counting_and_iterating_reclaim_everything_due(backend: ModuleType, clock: Clock) -> None:
-    sweeps = [
+    sweeps: list[Callable[[Any], object]] = [
         len,
         list,
         lambda cache: cache.keys(),

@@ -10,7 +10,6 @@ from threading import Event
 from types import ModuleType
 
 import pytest
-
 from tests.threads import LIMIT, spawn
 
 pytestmark = [

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
-
 from tests.clock import Clock
 
 
@@ -100,10 +99,20 @@ def test_a_loaded_value_is_not_kept_by_its_load(backend: ModuleType) -> None:
         gc.enable()
 
 
-def test_an_exception_of_a_loader_is_not_kept(backend: ModuleType) -> None:
-    class Failure(Exception):
-        pass
+class Failure(Exception):
+    """What a callback raises."""
 
+
+def catch(call: Callable[[], object]) -> weakref.ref[Failure]:
+    """Make a call that fails, and keep nothing of it."""
+    try:
+        call()
+    except Failure as error:
+        return weakref.ref(error)
+    raise AssertionError("it did not fail")
+
+
+def test_an_exception_of_a_loader_is_not_kept(backend: ModuleType) -> None:
     def load(key: object) -> None:
         raise Failure
 
@@ -111,19 +120,13 @@ def test_an_exception_of_a_loader_is_not_kept(backend: ModuleType) -> None:
     gc.disable()
     try:
         cache = backend.Cache(9)
-        try:
-            cache.get_or_load("a", load)
-        except Failure as error:
-            reference = weakref.ref(error)
+        reference = catch(lambda: cache.get_or_load("a", load))
         assert reference() is None
     finally:
         gc.enable()
 
 
 def test_an_exception_of_on_evict_is_not_kept(backend: ModuleType) -> None:
-    class Failure(Exception):
-        pass
-
     def on_evict(key: object, value: object, cause: str) -> None:
         raise Failure
 
@@ -132,10 +135,7 @@ def test_an_exception_of_on_evict_is_not_kept(backend: ModuleType) -> None:
     try:
         cache = backend.Cache(9, on_evict=on_evict)
         cache["a"] = 1
-        try:
-            cache.pop("a")
-        except Failure as error:
-            reference = weakref.ref(error)
+        reference = catch(lambda: cache.pop("a"))
         assert reference() is None
     finally:
         gc.enable()
@@ -238,21 +238,20 @@ def test_the_collector_may_use_the_cache_in_the_middle_of_an_operation(
 
     def operate() -> object:
         key, value = generator.randrange(16), generator.randrange(100)
-        return generator.choice(
-            [
-                lambda: cache.set(key, value),
-                lambda: cache.set(key, value, ttl=1),
-                lambda: cache.get(key),
-                lambda: cache.pop(key, None),
-                lambda: cache.get_or_load(key, lambda key: value),
-                lambda: cache.touch(key, ttl=2),
-                lambda: cache.items(),
-                lambda: cache.expire(),
-                lambda: cache.get_many(range(key)),
-                lambda: cache.clear() if value < 10 else None,
-                lambda: cache._abandon(cache._begin(key)),
-            ]
-        )()
+        choices: list[Callable[[], object]] = [
+            lambda: cache.set(key, value),
+            lambda: cache.set(key, value, ttl=1),
+            lambda: cache.get(key),
+            lambda: cache.pop(key, None),
+            lambda: cache.get_or_load(key, lambda key: value),
+            lambda: cache.touch(key, ttl=2),
+            cache.items,
+            cache.expire,
+            lambda: cache.get_many(range(key)),
+            lambda: cache.clear() if value < 10 else None,
+            lambda: cache._abandon(cache._begin(key)),
+        ]
+        return generator.choice(choices)()
 
     for _ in range(300):
         clock.advance(generator.choice([0, 0, 0.5]))

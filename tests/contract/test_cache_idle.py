@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from tests.clock import Clock
 
@@ -16,7 +18,7 @@ def test_an_idle_entry_expires(backend: ModuleType, clock: Clock) -> None:
 
 
 def test_reads_reset_the_idle_time(backend: ModuleType, clock: Clock) -> None:
-    reads = [
+    reads: list[Callable[[Any], object]] = [
         lambda cache: cache["a"],
         lambda cache: cache.get("a"),
         lambda cache: cache.get_many(["a"]),

@@ -8,7 +8,6 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
 from tests.threads import LIMIT, spawn
 
 
@@ -132,9 +131,11 @@ def test_a_flight_that_is_begun_while_its_key_is_compared_is_shared(backend: Mod
 def test_a_flight_that_is_invalidated_while_its_key_is_compared_is_not_joined(
     backend: ModuleType,
 ) -> None:
-    cache = make(backend)
+    cache = backend.Cache(9)
+    flight = cache._begin(Key("x"))
     Key.hook = lambda: cache.pop(Key("x"), None)
     assert cache._begin(Key("x")).valid is True
+    assert flight.valid is False
 
 
 def test_eq_that_never_stops_changing_the_keys_ends(backend: ModuleType) -> None:
@@ -184,6 +185,25 @@ def test_a_comparison_that_waits_holds_up_nobody_else(backend: ModuleType) -> No
     assert reader.result() == 1
 
 
+def test_the_stored_key_is_asked_whether_it_equals_the_other(backend: ModuleType) -> None:
+    class Asked:
+        def __init__(self) -> None:
+            self.asked = 0
+
+        def __hash__(self) -> int:
+            return 1
+
+        def __eq__(self, other: object) -> bool:
+            self.asked += 1
+            return True
+
+    stored, other = Asked(), Asked()
+    cache = backend.Cache(9)
+    cache[stored] = 1
+    assert cache[other] == 1
+    assert (stored.asked, other.asked) == (1, 0)
+
+
 def test_what_eq_returns_is_taken_for_its_truth(backend: ModuleType) -> None:
     class Truthy(Key):
         def __hash__(self) -> int:
@@ -204,11 +224,12 @@ def test_an_exception_of_hash_reaches_the_caller(backend: ModuleType) -> None:
             raise ZeroDivisionError
 
     cache = make(backend)
-    for operation in (
+    operations: list[Callable[[], object]] = [
         lambda: cache.get(Broken()),
         lambda: cache.set(Broken(), 1),
         lambda: cache.get_or_load(Broken(), str),
         lambda: Broken() in cache,
-    ):
+    ]
+    for operation in operations:
         with pytest.raises(ZeroDivisionError):
             operation()

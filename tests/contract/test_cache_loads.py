@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
+from tests.clock import Clock
 
 from penstock.errors import RecursiveLoad
-from tests.clock import Clock
 
 
 def test_a_miss_calls_the_loader_with_the_key_and_stores(backend: ModuleType) -> None:
@@ -119,7 +119,7 @@ def test_recursion_through_other_keys_is_seen(backend: ModuleType) -> None:
     def load(key: int) -> object:
         return other.get_or_load(key, lambda key: cache.get_or_load((key + 1) % 3, load))
 
-    with pytest.raises(RuntimeError, match="^key 0 is already being loaded by this thread$"):
+    with pytest.raises(RuntimeError, match=r"^key 0 is already being loaded by this thread$"):
         cache.get_or_load(0, load)
     assert len(cache) == len(other) == 0
 
@@ -141,7 +141,7 @@ def test_the_class_of_the_recursion_error_can_be_set(backend: ModuleType) -> Non
     cache = backend.Cache(9)
     backend.set_recursive_load(Chosen)
     try:
-        with pytest.raises(Chosen, match="^key 'a' is already being loaded by this thread$"):
+        with pytest.raises(Chosen, match=r"^key 'a' is already being loaded by this thread$"):
             cache.get_or_load("a", lambda key: cache.get_or_load(key, str))
     finally:
         backend.set_recursive_load(RecursiveLoad)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import OrderedDict
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ def test_the_least_recently_set_entry_is_evicted(backend: ModuleType) -> None:
 
 
 def test_reads_refresh_recency(backend: ModuleType) -> None:
-    reads = [
+    reads: list[Callable[[Any], object]] = [
         lambda cache: cache["a"],
         lambda cache: cache.get("a"),
         lambda cache: cache.get_many(["a"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from types import MappingProxyType, ModuleType
 
 import pytest
@@ -76,7 +76,7 @@ def test_a_nan_is_found_by_identity(backend: ModuleType) -> None:
 
 def test_an_unhashable_key_raises_type_error(backend: ModuleType) -> None:
     cache = backend.Cache(3)
-    operations = [
+    operations: list[Callable[[], object]] = [
         lambda: cache[[]],
         lambda: cache.get([]),
         lambda: cache.set([], 1),
@@ -105,7 +105,7 @@ def test_a_key_is_hashed_once_per_operation(backend: ModuleType) -> None:
 
     cache = backend.Cache(3)
     key = Key()
-    operations = [
+    operations: list[Callable[[], object]] = [
         lambda: cache.get_or_load(key, lambda key: 1),
         lambda: cache.set(key, 2),
         lambda: cache.get(key),

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
-
 from tests.clock import Clock
 from tests.threads import spawn
 
@@ -174,7 +173,7 @@ def test_the_first_exception_is_raised_and_the_others_reported(
 
     cache = backend.Cache(9, on_evict=on_evict)
     cache.update(a=1, b=2, c=3, d=4)
-    with pytest.raises(ValueError, match="^a$"):
+    with pytest.raises(ValueError, match=r"^a$"):
         cache.clear()
     assert [key for key, _, _ in log] == ["a", "b", "c", "d"]
     assert [str(error) for error in reported] == ["c", "d"]
@@ -193,7 +192,7 @@ def test_a_base_exception_of_on_evict_is_treated_alike(
 
     cache = backend.Cache(9, on_evict=on_evict)
     cache.update(a=1, b=2)
-    with pytest.raises(KeyboardInterrupt, match="^a$"):
+    with pytest.raises(KeyboardInterrupt, match=r"^a$"):
         cache.clear()
     assert len(log) == 2
     assert [type(error) for error in reported] == [KeyboardInterrupt]

@@ -6,7 +6,6 @@ from threading import Barrier, Event
 from types import ModuleType
 
 import pytest
-
 from tests.threads import LIMIT, spawn
 
 pytestmark = pytest.mark.usefixtures("taking_turns")

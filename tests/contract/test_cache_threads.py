@@ -8,7 +8,6 @@ from threading import Barrier
 from types import ModuleType
 
 import pytest
-
 from tests.clock import Clock
 from tests.threads import LIMIT, spawn
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
-
 from tests.clock import Clock
 
 OPERATIONS: dict[str, Callable[..., object]] = {
@@ -139,14 +138,15 @@ def test_a_bad_reading_is_refused_and_changes_nothing(
     cache = backend.Cache(3, ttl=10, timer=lambda: now[0])
     cache["a"] = 1
     now[0] = reading
-    for operation in (
+    operations: list[Callable[[], object]] = [
         lambda: cache.set("b", 2),
         lambda: cache.get("a"),
         lambda: cache.pop("a"),
         lambda: len(cache),
         lambda: cache.touch("a"),
         lambda: cache.get_or_load("b", str),
-    ):
+    ]
+    for operation in operations:
         with pytest.raises(kind) as caught:
             operation()
         assert str(caught.value) == message

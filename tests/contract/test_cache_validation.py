@@ -116,7 +116,7 @@ def test_a_bad_ttl_of_an_entry_is_refused_and_changes_nothing(
 ) -> None:
     cache = backend.Cache(5)
     cache["a"] = 1
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: cache.set("a", 2, ttl=value),
         lambda: cache.set("b", 2, ttl=value),
         lambda: cache.touch("a", ttl=value),
@@ -124,7 +124,8 @@ def test_a_bad_ttl_of_an_entry_is_refused_and_changes_nothing(
         lambda: cache.set_many({"b": 2}, ttl=value),
         lambda: cache.get_or_load("a", str, ttl=value),
         lambda: cache.get_or_load("b", str, ttl=value),
-    ):
+    ]
+    for call in calls:
         refuse(kind, message.format(name="ttl"), call)
     assert list(cache.items()) == [("a", 1)]
     assert cache.stats() == backend.CacheStats(size=1, weight=1, maxsize=5)
@@ -207,8 +208,8 @@ def test_a_loader_that_cannot_be_called_is_refused(
 
 def test_options_are_keyword_only(backend: ModuleType) -> None:
     cache = backend.Cache(1)
-    for call in (
-        lambda: backend.Cache(),
+    calls: list[Callable[[], object]] = [
+        lambda: backend.Cache(*[]),
         lambda: backend.Cache(1, 5),
         lambda: backend.Cache(1, unknown=5),
         lambda: cache.set("a", 1, 5),
@@ -217,6 +218,7 @@ def test_options_are_keyword_only(backend: ModuleType) -> None:
         lambda: cache.set_many({}, 5),
         lambda: cache.pop("a", default=5),
         lambda: cache.pop("a", 1, 2),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(TypeError):
             call()

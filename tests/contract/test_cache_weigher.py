@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
-
 from tests.clock import Clock
 
 LARGEST = 2**63 - 1
@@ -23,7 +23,12 @@ def test_the_sum_of_the_weights_is_bounded(backend: ModuleType) -> None:
 
 def test_the_weigher_gets_key_and_value(backend: ModuleType) -> None:
     seen: list[tuple[object, object]] = []
-    cache = backend.Cache(10, weigher=lambda key, value: seen.append((key, value)) or 1)
+
+    def weigher(key: object, value: object) -> int:
+        seen.append((key, value))
+        return 1
+
+    cache = backend.Cache(10, weigher=weigher)
     cache["a"] = 1
     cache["a"] = 2
     cache.get_or_load("b", str)
@@ -45,14 +50,15 @@ def test_an_entry_heavier_than_maxsize_is_refused(backend: ModuleType) -> None:
         10, weigher=lambda key, value: value, on_evict=lambda *victim: log.append(victim)
     )
     cache.update(a=4, b=3)
-    for write in (
+    writes: list[Callable[[], object]] = [
         lambda: cache.set("a", 11),
         lambda: cache.set("c", 11, ttl=5),
         lambda: cache.__setitem__("c", 11),
         lambda: cache.update(c=11),
         lambda: cache.setdefault("c", 11),
         lambda: cache.set_many({"c": 11}),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(ValueError, match=r"^weight 11 exceeds maxsize 10$"):
             write()
     assert list(cache.items()) == [("a", 4), ("b", 3)]
@@ -161,9 +167,9 @@ def test_a_bad_weight_is_refused_and_changes_nothing(
     cache = backend.Cache(10, weigher=lambda key, value: weights[0])
     cache["a"] = 1
     weights[0] = weight
-    for write in (lambda: cache.set("a", 2), lambda: cache.set("b", 2)):
+    for key in ("a", "b"):
         with pytest.raises(kind) as caught:
-            write()
+            cache.set(key, 2)
         assert str(caught.value) == message
     assert list(cache.items()) == [("a", 1)]
     with pytest.raises(kind) as caught:
@@ -201,14 +207,23 @@ def test_a_weigher_may_use_the_cache(backend: ModuleType) -> None:
 def test_a_weigher_that_removes_the_key_keeps_its_load_from_being_stored(
     backend: ModuleType,
 ) -> None:
-    cache = backend.Cache(9, weigher=lambda key, value: cache.pop(key, None) or 1)
+    def weigher(key: object, value: object) -> int:
+        cache.pop(key, None)
+        return 1
+
+    cache = backend.Cache(9, weigher=weigher)
     assert cache.get_or_load("a", str) == "a"
     assert "a" not in cache
 
 
 def test_a_load_that_was_invalidated_is_not_weighed(backend: ModuleType) -> None:
     weighed: list[object] = []
-    cache = backend.Cache(9, weigher=lambda key, value: weighed.append(key) or 1)
+
+    def weigher(key: object, value: object) -> int:
+        weighed.append(key)
+        return 1
+
+    cache = backend.Cache(9, weigher=weigher)
     flight = cache._begin("a")
     cache.pop("a", None)
     assert cache._commit(flight, 1, 0.0) is False

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
-
 from tests.clock import Clock
 
 
@@ -104,11 +103,12 @@ def test_an_invalidated_flight_is_not_stored(backend: ModuleType, name: str) -> 
 def test_a_set_that_is_refused_invalidates_nothing(backend: ModuleType) -> None:
     cache = backend.Cache(9, weigher=lambda key, value: value)
     flight = cache._begin("a")
-    for refused in (
+    refusals: list[Callable[[], object]] = [
         lambda: cache.set("a", 10),
         lambda: cache.set("a", -1),
         lambda: cache.set("a", 1, ttl=0),
-    ):
+    ]
+    for refused in refusals:
         with pytest.raises(ValueError):
             refused()
     assert flight.valid is True
@@ -171,7 +171,7 @@ def test_a_heavy_value_is_not_stored_and_not_an_error(backend: ModuleType) -> No
 def test_a_commit_that_raises_releases_its_flight(backend: ModuleType) -> None:
     cache = backend.Cache(9, weigher=lambda key, value: value)
     flight = cache._begin("a")
-    with pytest.raises(TypeError, match="^weigher must return an int, got str$"):
+    with pytest.raises(TypeError, match=r"^weigher must return an int, got str$"):
         cache._commit(flight, "x", 1.0)
     assert cache._begin("a") is not flight
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from penstock import _pure
-from penstock.errors import RecursiveLoad
 from tests.clock import Clock
 from tests.interrupts import at_every_step
 from tests.threads import spawn
+
+from penstock import _pure
+from penstock.errors import RecursiveLoad
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,21 +73,6 @@ def check(cache: _pure.Cache[object, object]) -> None:
 #: Three keys of one hash.
 A, B, C = 0, sys.hash_info.modulus, -sys.hash_info.modulus
 
-OPERATIONS: dict[str, Callable[[Any], object]] = {
-    "set": lambda cache: cache.set(A, "outer", ttl=3),
-    "set new": lambda cache: cache.set(C, "outer", ttl=3),
-    "get": lambda cache: cache.get(A),
-    "touch": lambda cache: cache.touch(A),
-    "pop": lambda cache: cache.pop(A, None),
-    "popitem": lambda cache: cache.popitem(),
-    "expire": lambda cache: cache.expire(),
-    "clear": lambda cache: cache.clear(),
-    "load": lambda cache: cache.get_or_load(C, lambda key: "loaded"),
-    "begin": lambda cache: cache._abandon(cache._begin(C)),
-    "resize": lambda cache: cache.resize(1),
-    "fill": lambda cache: cache.update({A: 1, B: 2, C: 3, 1: 4}),
-}
-
 
 class Recursion(RuntimeError):
     """A load that waits for itself."""
@@ -100,50 +85,129 @@ def _recursion() -> Iterator[None]:
     _pure.set_recursive_load(RecursiveLoad)
 
 
-def quietly(name: str, cache: Any) -> None:
-    """Operate; the cache may be empty by then, and a finalizer may find its key being loaded."""
-    with suppress(KeyError, Recursion):
-        OPERATIONS[name](cache)
+class Subject:
+    """A small cache with an entry that is due, and a record of what was put into it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.stored: list[int] = []
+        self.loaded: list[int] = []
+        self.told: list[int] = []
+        self.cache: Any = _pure.Cache(
+            3,
+            tti=4,
+            timer=self.clock,
+            weigher=lambda key, value: 1,
+            on_evict=lambda key, value, cause: self.told.append(value),
+        )
+        self.set(B, ttl=1)
+        self.set(A)
+        self.set(1)
+        self.clock.now = 1.0
+
+    def set(self, key: int, ttl: float | None = None) -> None:
+        self.stored.append(len(self.stored))
+        self.cache.set(key, self.stored[-1], ttl=ttl)
+
+    def load(self, key: int) -> None:
+        def loader(key: int) -> int:
+            self.loaded.append(-1 - len(self.loaded))
+            return self.loaded[-1]
+
+        # A finalizer may find that its own thread is loading the key.
+        with suppress(Recursion):
+            self.cache.get_or_load(key, loader)
+
+    def popitem(self) -> None:
+        try:
+            self.cache.popitem()
+        except KeyError as error:
+            assert error.args == ("popitem(): cache is empty",)
+
+    def check(self) -> None:
+        check(self.cache)
+        table = self.cache._engine.table
+        keys = [entry.key for entry in table.order]
+        assert len(keys) == len(set(keys)), "a key is there twice"
+        assert len(keys) <= (self.cache.maxsize or 3)
+        values = self.told + [entry.value for entry in table.order]
+        assert len(values) == len(set(values)), "an entry was told and is there"
+        assert set(self.stored) <= set(values) <= {*self.stored, *self.loaded}
 
 
-@pytest.mark.parametrize("inner", ["set", "set new", "get", "pop", "clear", "load", "fill"])
+OPERATIONS: dict[str, Callable[[Subject], object]] = {
+    "set": lambda subject: subject.set(A, ttl=3),
+    "set new": lambda subject: subject.set(C, ttl=3),
+    "get": lambda subject: subject.cache.get(A),
+    "touch": lambda subject: subject.cache.touch(A),
+    "pop": lambda subject: subject.cache.pop(A, None),
+    "pop lone": lambda subject: subject.cache.pop(1, None),
+    "popitem": lambda subject: subject.popitem(),
+    "expire": lambda subject: subject.cache.expire(),
+    "clear": lambda subject: subject.cache.clear(),
+    "load": lambda subject: subject.load(C),
+    "begin": lambda subject: subject.cache._abandon(subject.cache._begin(C)),
+    "resize": lambda subject: subject.cache.resize(1),
+    "fill": lambda subject: [subject.set(key) for key in (A, B, C, 1)],
+}
+
+
+@pytest.mark.parametrize(
+    "inner", ["set", "set new", "get", "pop", "pop lone", "clear", "load", "fill"]
+)
 @pytest.mark.parametrize("outer", OPERATIONS)
 def test_an_interruption_at_any_step_leaves_the_parts_in_step(outer: str, inner: str) -> None:
-    caches: list[Any] = []
+    subjects: list[Subject] = []
 
     def prepare() -> tuple[Callable[[], object], Callable[[], object]]:
-        clock = Clock()
-        cache: Any = _pure.Cache(3, tti=4, timer=clock, weigher=lambda key, value: 1)
-        cache.set(B, "due", ttl=1)
-        cache.update({A: "a", 1: "one"})
-        clock.now = 1.0
-        caches[:] = [cache]
-        return lambda: quietly(outer, cache), lambda: quietly(inner, cache)
+        subject = Subject()
+        subjects[:] = [subject]
+        return lambda: OPERATIONS[outer](subject), lambda: OPERATIONS[inner](subject)
 
     steps = 0
     for steps in at_every_step("penstock._pure", prepare):
-        (cache,) = caches
-        check(cache)
-        keys = [entry.key for entry in cache._engine.table.order]
-        assert len(keys) == len(set(keys)), f"a key is there twice after step {steps}"
-        assert len(keys) <= (cache.maxsize or 3)
-        assert not cache._engine.guard.index
+        subjects[0].check()
+        assert not subjects[0].cache._engine.guard.index
     assert steps > 20
+
+
+@pytest.mark.parametrize("outer", ["begin", "abandon", "invalidate", "supersede"])
+def test_a_flight_begun_at_any_step_stays_registered(outer: str) -> None:
+    begun: list[_pure.Flight] = []
+    caches: list[Any] = []
+
+    def prepare() -> tuple[Callable[[], object], Callable[[], object]]:
+        cache: Any = _pure.Cache(3)
+        flight = None if outer == "begin" else cache._begin(A)
+        operation = {
+            "begin": lambda: cache._begin(A),
+            "abandon": lambda: cache._abandon(flight),
+            "invalidate": lambda: cache.set(A, 1),
+            "supersede": lambda: cache._begin(A, True),
+        }[outer]
+        begun.clear()
+        caches[:] = [cache]
+        return operation, lambda: begun.append(cache._begin(B))
+
+    for _ in at_every_step("penstock._pure", prepare):
+        assert [caches[0]._begin(B)] == begun
+        registered = [f.key for chain in caches[0]._engine.guard.index.values() for f in chain]
+        assert sorted(registered) == ([A, B] if outer in {"begin", "supersede"} else [B])
 
 
 @pytest.mark.usefixtures("taking_turns")
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_every_operation_takes_the_lock(name: str) -> None:
-    cache: Any = _pure.Cache(3, ttl=5)
-    cache.update({A: "a", B: "b"})
-    entries = list(cache._engine.table.order)
-    with cache._engine.guard.lock:
-        thread = spawn(OPERATIONS[name], cache)
-        assert list(cache._engine.table.order) == entries
-        assert not cache._engine.guard.index
-        assert cache._engine.table.counters.hits == 0
+    subject = Subject()
+    engine = subject.cache._engine
+    entries = list(engine.table.order)
+    with engine.guard.lock:
+        thread = spawn(OPERATIONS[name], subject)
+        assert list(engine.table.order) == entries
+        assert not engine.guard.index
+        assert engine.table.counters.hits == 0
     thread.result()
-    check(cache)
+    subject.check()
 
 
 def test_the_version_is_that_of_the_crate() -> None:
@@ -155,5 +219,7 @@ def test_the_version_is_that_of_the_crate() -> None:
 
 def test_the_twin_imports_nothing_from_the_floors_above() -> None:
     for source in (ROOT / "python/penstock/_pure").glob("*.py"):
-        imported = re.findall(r"^\s*(?:from|import)\s+(penstock[\w.]*)", source.read_text(), re.M)
+        imported = re.findall(
+            r"^\s*(?:from|import)\s+(penstock[\w.]*)", source.read_text(), re.MULTILINE
+        )
         assert all(name.startswith("penstock._pure") for name in imported), source.name

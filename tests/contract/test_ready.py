@@ -9,7 +9,9 @@ import sys
 import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from contextlib import suppress
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -56,7 +58,8 @@ def test_it_does_not_touch_the_event_loop(backend: ModuleType) -> None:
 def test_asyncio_takes_it_for_a_coroutine(backend: ModuleType) -> None:
     async def main() -> None:
         assert await asyncio.create_task(backend.Ready(1)) == 1
-        assert await asyncio.gather(backend.Ready(1), backend.Ready(2)) == [1, 2]
+        both: list[int] = list(await asyncio.gather(backend.Ready(1), backend.Ready(2)))
+        assert both == [1, 2]
         assert await asyncio.wait_for(backend.Ready(1), 5) == 1
         assert await asyncio.shield(backend.Ready(1)) == 1
         assert await asyncio.ensure_future(backend.Ready(1)) == 1
@@ -78,14 +81,14 @@ def test_it_can_be_run_from_another_thread(backend: ModuleType) -> None:
 
 
 def test_it_is_awaitable_and_a_coroutine_but_no_generator(backend: ModuleType) -> None:
-    ready = backend.Ready(1)
+    ready: Any = backend.Ready(1)
+    assert ready.__await__() is ready
     assert isinstance(ready, Awaitable)
     assert isinstance(ready, Coroutine)
     assert inspect.isawaitable(ready)
     assert not isinstance(ready, Generator)
     assert not isinstance(ready, Iterable)
     assert not hasattr(ready, "__iter__")
-    assert ready.__await__() is ready
 
 
 FIRST: dict[str, Callable[..., object]] = {
@@ -100,10 +103,8 @@ FIRST: dict[str, Callable[..., object]] = {
 @pytest.mark.parametrize("first", FIRST)
 def test_it_can_be_used_once(backend: ModuleType, first: str) -> None:
     ready = backend.Ready(1)
-    try:
+    with suppress(StopIteration):
         FIRST[first](ready)
-    except StopIteration as stop:
-        assert stop.value == (None if first == "throw" else 1)
     for _ in range(2):
         with pytest.raises(RuntimeError, match=USED):
             ready.send(None)
@@ -129,9 +130,9 @@ def test_throw_raises_what_it_is_given(backend: ModuleType) -> None:
     with pytest.raises(ValueError) as caught:
         backend.Ready(1).throw(error)
     assert caught.value is error
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         backend.Ready(1).throw(ValueError)
-    with pytest.raises(ValueError, match="^text$"):
+    with pytest.raises(ValueError, match=r"^text$"):
         backend.Ready(1).throw(ValueError, "text")
     with pytest.raises(ValueError) as caught:
         backend.Ready(1).throw(ValueError, error)
@@ -145,12 +146,10 @@ def test_throw_keeps_the_traceback_it_is_given(backend: ModuleType) -> None:
     def fail() -> None:
         raise ValueError
 
-    try:
+    with pytest.raises(ValueError) as raised:
         fail()
-    except ValueError as error:
-        traceback = error.__traceback__
     with pytest.raises(ValueError) as caught:
-        backend.Ready(1).throw(ValueError, None, traceback)
+        backend.Ready(1).throw(ValueError, None, raised.tb)
     names = []
     walked = caught.value.__traceback__
     while walked is not None:
@@ -197,10 +196,8 @@ def test_it_lets_go_of_its_value(backend: ModuleType, first: str) -> None:
     ready = backend.Ready(value)
     del value
     assert reference() is not None
-    try:
+    with suppress(StopIteration):
         FIRST[first](ready)
-    except StopIteration:
-        pass
     assert reference() is None
 
 
@@ -236,6 +233,6 @@ def test_references_are_balanced(backend: ModuleType) -> None:
 
 
 def test_it_takes_exactly_one_value(backend: ModuleType) -> None:
-    for call in (lambda: backend.Ready(), lambda: backend.Ready(1, 2)):
+    for arguments in ((), (1, 2)):
         with pytest.raises(TypeError):
-            call()
+            backend.Ready(*arguments)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import ModuleType
 
 import pytest
-
 from tests.clock import Clock
 
 FIELDS = {

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-
 from tests.backends import BACKENDS, load_backend
 from tests.clock import Clock
 
@@ -45,7 +44,7 @@ KEYS = st.one_of(
     st.sampled_from("xyz").map(Same),
     st.sampled_from("xy").map(lambda name: (Same(name), 1)),
 )
-BAD_KEYS = st.sampled_from([[], {}, (1, [])])
+BAD_KEYS: st.SearchStrategy[object] = st.sampled_from([[], {}, (1, [])])
 VALUES = st.integers(0, 6)
 # What a weigher that returns the value refuses, or what does not fit.
 ODD_VALUES = st.sampled_from([7, 100, -1, "x", None, True, 1.5, 2**63])

@@ -89,8 +89,20 @@ def run_in_child(module: str, name: str, arguments: dict[str, object], limit: fl
     """Run one function in a child and say what went wrong, if anything did."""
     path = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     with subprocess.Popen(
-        [sys.executable, "-u", "-X", "faulthandler", "-W", "error", "-m", __name__]
-        + [module, name, json.dumps(arguments), str(limit)],
+        [
+            sys.executable,
+            "-u",
+            "-X",
+            "faulthandler",
+            "-W",
+            "error",
+            "-m",
+            __name__,
+            module,
+            name,
+            json.dumps(arguments),
+            str(limit),
+        ],
         env={**os.environ, _CHILD: "1", "PYTHONPATH": os.pathsep.join(path)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

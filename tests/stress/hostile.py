@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,11 +12,31 @@ if TYPE_CHECKING:
 
     Operation = Callable[[Cache[object, object], object], object]
 
-__all__ = ["OPERATIONS", "READS", "WHOLE", "WRITES", "Key", "Oops", "Value", "nothing", "quietly"]
+__all__ = [
+    "OPERATIONS",
+    "READS",
+    "WHOLE",
+    "WRITES",
+    "Key",
+    "Oops",
+    "Value",
+    "error_of",
+    "nothing",
+    "quietly",
+]
 
 
 class Oops(Exception):
     """What the hostile raise."""
+
+
+def error_of(call: Callable[[], object]) -> BaseException | None:
+    """Return what a call raises, if it does."""
+    try:
+        call()
+    except BaseException as error:
+        return error.with_traceback(None)
+    return None
 
 
 def nothing() -> None:
@@ -107,7 +128,5 @@ WHOLE: dict[str, Operation] = {
 
 def quietly(operation: Operation, cache: Cache[object, object], key: object) -> None:
     """Run an operation for which an absent key is no problem."""
-    try:
+    with contextlib.suppress(KeyError):
         operation(cache, key)
-    except KeyError:
-        pass

@@ -7,12 +7,13 @@ import contextlib
 import sys
 import threading
 
-from penstock import Cache, RecursiveLoad, cached
 from tests.clock import Clock
 from tests.stress.forking import check_in_fork
 from tests.stress.harness import in_child, rounds
 from tests.stress.hostile import OPERATIONS, WHOLE, Key, quietly
 from tests.threads import LIMIT, spawn
+
+from penstock import Cache, RecursiveLoad, cached
 
 
 class HeldLoader:

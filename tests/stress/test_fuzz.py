@@ -11,8 +11,9 @@ import sys
 import types
 from typing import TYPE_CHECKING, NoReturn
 
-from penstock import Cache, CacheStats, _backend, build_info, cached
 from tests.stress.harness import cases, in_child, rounds
+
+from penstock import Cache, CacheStats, _backend, build_info, cached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +121,12 @@ def subjects() -> dict[str, list[object]]:
     return {
         "classes": [Cache, CacheStats, _backend.Memo, _backend.Ready, _backend.Flight],
         "functions": [cached, build_info, _backend.duration, cached(ttl=5), Service.method],
-        "cache": [filled, Cache(3), Cache(None, tti=1), Cache(9, weigher=lambda *_: 3, timer=lambda: 1)],
+        "cache": [
+            filled,
+            Cache(3),
+            Cache(None, tti=1),
+            Cache(9, weigher=lambda *_: 3, timer=lambda: 1),
+        ],
         "stats": [filled.stats()],
         "memo": [Service.method, Service().method, cached(typed=True)(echo), cached(key=len)(echo)],
         "coroutine": [Service.coroutine_method, Service().coroutine_method],
@@ -149,9 +155,22 @@ def callables(thing: object) -> list[tuple[str, Callable[..., object]]]:
 def call(function: Callable[..., object], source: random.Random) -> None:
     """Call it with junk."""
     things = junk()
-    names = ["key", "value", "default", "ttl", "maxsize", "loader", "timer", "cache", "supersede", "x"]
+    names = [
+        "key",
+        "value",
+        "default",
+        "ttl",
+        "maxsize",
+        "loader",
+        "timer",
+        "cache",
+        "supersede",
+        "x",
+    ]
     args = [source.choice(things) for _ in range(source.choice([0, 0, 1, 1, 1, 2, 2, 3, 4, 9, 30]))]
-    kwargs = {source.choice(names): source.choice(things) for _ in range(source.choice([0, 0, 1, 2]))}
+    kwargs = {
+        source.choice(names): source.choice(things) for _ in range(source.choice([0, 0, 1, 2]))
+    }
     with contextlib.suppress(Exception):
         result = function(*args, **kwargs)
         if hasattr(result, "close"):
@@ -242,7 +261,7 @@ def test_exceptions_that_are_no_exceptions_pass_through() -> None:
     assert quits(lambda: cache.get(Key()))
     assert quits(lambda: cache.get(Twin()))
     assert quits(lambda: cached(str)(Key(), option=1))
-    assert quits(lambda: cached(leave)())
+    assert quits(cached(leave))
     assert quits(lambda: Cache(1, timer=leave, ttl=1).get(1))
     assert quits(lambda: Cache(1, weigher=leave).set(1, 1))
     assert quits(lambda: cached(key=leave)(str)(1))

@@ -1,4 +1,4 @@
-"""The harness of the stress tests: a child that misbehaves is noticed, and what it said is shown."""
+"""The harness of the stress tests: it notices a child that misbehaves, and shows what it said."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import threading
 
 import pytest
-
 from tests.stress import harness
 from tests.stress.harness import in_child, resident_bytes, rounds, run_in_child
 
@@ -102,7 +101,8 @@ def test_rounds_grow_with_the_environment() -> None:
     code = "from tests.stress.harness import rounds; print(rounds(7))"
     env = {**os.environ, "PENSTOCK_STRESS": "3"}
     asked = [sys.executable, "-c", code]
-    assert subprocess.run(asked, env=env, capture_output=True, text=True).stdout == "21\n"
+    child = subprocess.run(asked, env=env, capture_output=True, text=True, check=True)
+    assert child.stdout == "21\n"
 
 
 @in_child

@@ -1,16 +1,22 @@
 """`on_evict`, weighers, loaders, timers and key functions that raise, or that use the cache."""
 
+# What is defined in a round is used up in it.
+# ruff: noqa: B023
 from __future__ import annotations
 
 import asyncio
 import sys
 from itertools import product
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from penstock import Cache, RecursiveLoad, cached
 from tests.clock import Clock
 from tests.stress.harness import in_child
-from tests.stress.hostile import OPERATIONS, WHOLE, Oops, quietly
+from tests.stress.hostile import OPERATIONS, WHOLE, Oops, error_of, quietly
+
+from penstock import Cache, RecursiveLoad, cached
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EVERYTHING = OPERATIONS | WHOLE
 
@@ -23,12 +29,8 @@ def stop(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def error_of(call: object) -> type[BaseException] | None:
-    try:
-        call()
-    except BaseException as error:
-        return type(error)
-    return None
+def type_of_error(call: Callable[[], object]) -> type[BaseException]:
+    return type(error_of(call))
 
 
 class Guarded:
@@ -75,10 +77,10 @@ def test_error_of_on_evict_reaches_the_caller_with_the_state_complete() -> None:
         cache: Cache[object, object] = Cache(3, on_evict=lambda *args: (told.append(args), kind()))
         cache.update(a=1, b=2, c=3)
         expected = Oops if kind is fail else KeyboardInterrupt
-        assert error_of(lambda: cache.set("d", 4)) is expected
+        assert type_of_error(lambda: cache.set("d", 4)) is expected
         assert told == [("a", 1, "size")]
         assert list(cache) == ["b", "c", "d"]
-        assert error_of(cache.clear) is expected
+        assert type_of_error(cache.clear) is expected
         assert [key for key, *_ in told] == ["a", "b", "c", "d"]
         assert unraisable == [expected, expected]
         unraisable.clear()
@@ -93,7 +95,7 @@ def test_on_evict_that_brings_the_victim_back_ends() -> None:
 
     cache: Cache[object, object] = Cache(2, on_evict=bring_back)
     cache.update(a=1, b=2)
-    error = error_of(lambda: cache.set("c", 3))
+    error = type_of_error(lambda: cache.set("c", 3))
     assert error is RecursionError
     assert len(cache) == len(list(cache)) == 2
 
@@ -102,12 +104,12 @@ def test_on_evict_that_brings_the_victim_back_ends() -> None:
 def test_weigher_that_fails_changes_nothing() -> None:
     for weigher in (fail, stop, lambda *_: -1, lambda *_: 1.5, lambda *_: 1 << 70, lambda *_: None):
         weighers = [lambda *_: 1]
-        cache: Cache[object, object] = Cache(8, weigher=lambda *args: weighers[-1](*args))
+        cache: Cache[object, object] = Cache(8, weigher=lambda *args: weighers[-1](*args))  # noqa: PLW0108  # a later one
         cache.update(a=1, b=2)
         stats = cache.stats()
         weighers.append(weigher)
         for store in (lambda: cache.set("a", 3), lambda: cache.set("c", 3)):
-            assert error_of(store) in {Oops, KeyboardInterrupt, ValueError, TypeError}
+            assert type_of_error(store) in {Oops, KeyboardInterrupt, ValueError, TypeError}
         assert cache.stats() == stats
         assert dict(cache.items()) == {"a": 1, "b": 2}
 
@@ -129,9 +131,9 @@ def test_weigher_may_use_the_cache() -> None:
 @in_child
 def test_loaded_value_whose_weigher_fails_is_an_error_and_not_stored() -> None:
     cache: Cache[object, object] = Cache(4, weigher=fail)
-    assert error_of(lambda: cache.get_or_load("a", str.upper)) is Oops
+    assert type_of_error(lambda: cache.get_or_load("a", str.upper)) is Oops
     now = cached(weigher=fail)(lambda text: text)
-    assert error_of(lambda: now("a")) is Oops
+    assert type_of_error(lambda: now("a")) is Oops
     assert [len(cache), len(now.cache)] == [0, 0]
 
     @cached(weigher=fail)
@@ -139,7 +141,7 @@ def test_loaded_value_whose_weigher_fails_is_an_error_and_not_stored() -> None:
         return text
 
     for _ in range(2):
-        assert error_of(lambda: asyncio.run(later("a"))) is Oops
+        assert type_of_error(lambda: asyncio.run(later("a"))) is Oops
     assert len(later.cache) == 0
 
 
@@ -147,19 +149,19 @@ def test_loaded_value_whose_weigher_fails_is_an_error_and_not_stored() -> None:
 def test_timer_that_fails_changes_nothing() -> None:
     for timer in (fail, stop, lambda: "now", lambda: float("nan"), lambda: 1e300, lambda: None):
         timers = [lambda: 1.0]
-        cache: Cache[object, object] = Cache(8, ttl=10, timer=lambda: timers[-1]())
+        cache: Cache[object, object] = Cache(8, ttl=10, timer=lambda: timers[-1]())  # noqa: PLW0108  # a later one
         cache.update(key=1, other=2)
         timers.append(timer)
         for name, operation in EVERYTHING.items():
             print(name)
-            error = error_of(lambda: operation(cache, "key"))
+            error = type_of_error(lambda: operation(cache, "key"))
             if name not in {"clear", "reset_stats"}:
                 assert error in {Oops, KeyboardInterrupt, TypeError, ValueError}, error
                 timers.append(lambda: 1.0)
                 assert dict(cache.items()) == {"key": 1, "other": 2}
                 timers.pop()
             else:
-                assert error is None
+                assert error is type(None)
                 timers.append(lambda: 1.0)
                 cache.update(key=1, other=2)
                 timers.pop()
@@ -205,7 +207,7 @@ def test_loader_that_asks_for_its_own_key_gets_an_error() -> None:
         return cache.get_or_load(key, load)
 
     for _ in range(3):
-        assert error_of(lambda: cache.get_or_load("key", load)) is RecursiveLoad
+        assert type_of_error(lambda: cache.get_or_load("key", load)) is RecursiveLoad
     assert cache.get_or_load("key", lambda _: 1) == 1
 
 
@@ -217,13 +219,13 @@ def test_loader_that_raises_leaves_nothing_behind() -> None:
     for error in (Oops, KeyboardInterrupt, SystemExit, GeneratorExit, StopIteration, Bad):
 
         def load(key: object) -> NoReturn:
-            raise error  # noqa: B023  # called at once
+            raise error
 
         cache: Cache[object, object] = Cache(4)
         now = cached(load)
         for _ in range(3):
-            assert error_of(lambda: cache.get_or_load("key", load)) is error
-            assert error_of(lambda: now("key")) is error
+            assert type_of_error(lambda: cache.get_or_load("key", load)) is error
+            assert type_of_error(lambda: now("key")) is error
         assert cache.stats().load_failures == now.stats().load_failures == 3
         assert cache.get_or_load("key", lambda _: 1) == 1
 
@@ -247,7 +249,7 @@ def test_coroutine_that_raises_leaves_nothing_behind() -> None:
         async def load(key: str) -> NoReturn:
             calls.append(key)
             await asyncio.sleep(0)
-            raise error  # noqa: B023  # called at once
+            raise error
 
         async def main() -> None:
             waiters = [catch(load("key")) for _ in range(3)]
@@ -271,7 +273,7 @@ def test_interrupt_in_a_load_ends_the_loop_and_poisons_nothing() -> None:
                 raise errors.pop()
             return key
 
-        assert error_of(lambda: asyncio.run(load("key"))) is error
+        assert type_of_error(lambda: asyncio.run(load("key"))) is error
         assert asyncio.run(load("key")) == "key"
 
 
@@ -288,8 +290,8 @@ def test_key_function_may_raise_and_may_use_the_function() -> None:
     def upper(name: str) -> str:
         return name.upper()
 
-    assert error_of(lambda: upper("bad")) is Oops
-    assert error_of(lambda: upper.invalidate("bad")) is Oops
+    assert type_of_error(lambda: upper("bad")) is Oops
+    assert type_of_error(lambda: upper.invalidate("bad")) is Oops
     assert [upper("nested"), upper("nested")] == ["NESTED"] * 2
     assert set(upper.cache) == {"inner", "nested"}
-    assert error_of(lambda: cached(key=lambda _: [])(str)("a")) is TypeError
+    assert type_of_error(lambda: cached(key=lambda _: [])(str)("a")) is TypeError

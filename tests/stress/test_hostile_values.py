@@ -1,5 +1,7 @@
 """Values whose `__del__` uses the cache while they leave it, whatever makes them leave."""
 
+# What is defined in a round is used up in it.
+# ruff: noqa: B023
 from __future__ import annotations
 
 import gc
@@ -7,11 +9,12 @@ import weakref
 from itertools import product
 from typing import TYPE_CHECKING
 
-from penstock import Cache, cached
 from tests.clock import Clock
 from tests.stress.harness import collect, in_child, rounds
 from tests.stress.hostile import OPERATIONS, WHOLE, Value, quietly
 from tests.threads import spawn
+
+from penstock import Cache, cached
 
 if TYPE_CHECKING:
     from collections.abc import Callable

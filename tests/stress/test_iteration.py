@@ -1,16 +1,19 @@
 """Iteration over a cache that changes meanwhile."""
 
+# What is defined in a round is used up in it.
+# ruff: noqa: B023
 from __future__ import annotations
 
 import sys
 import threading
 from itertools import product
 
-from penstock import Cache
 from tests.clock import Clock
 from tests.stress.harness import in_child, rounds
 from tests.stress.hostile import OPERATIONS, WHOLE, Key, quietly
 from tests.threads import spawn
+
+from penstock import Cache
 
 #: Ways to go through a cache of strings and ints.
 WALKS = {

@@ -8,17 +8,19 @@ native lock answers re-entry with a RuntimeError; here nobody ever gets to see o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import sys
 import threading
 
-from penstock import Cache, _backend, cached
 from tests.clock import Clock
 from tests.stress.harness import in_child, rounds
-from tests.stress.hostile import OPERATIONS, WHOLE, Key, quietly
+from tests.stress.hostile import OPERATIONS, WHOLE, Key, error_of, quietly
 from tests.threads import LIMIT, spawn
+
+from penstock import Cache, _backend, cached
 
 EVERYTHING = {name: run for name, run in (OPERATIONS | WHOLE).items() if name != "resize"}
 
@@ -141,17 +143,15 @@ def test_signal_handler_that_raises_leaves_the_cache_usable() -> None:
     def interrupt(*_: object) -> None:
         raise Interrupt
 
-    cache, clock = make()
+    cache, _ = make()
     for name, operation in EVERYTHING.items():
         print(name)
         for key in (Key(), Key("other", on_eq=lambda: os.kill(os.getpid(), signal.SIGUSR1))):
             cache.clear()
             cache.set(key, "value")
             signal.signal(signal.SIGUSR1, interrupt)
-            try:
+            with contextlib.suppress(Interrupt):
                 quietly(operation, cache, Key())
-            except Interrupt:
-                pass
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             cache.set("usable", 1)
             assert cache["usable"] == 1
@@ -234,10 +234,7 @@ def test_collector_callbacks_meet_no_awaitable_half_made() -> None:
     assert len(awaited) > 100
     assert set(awaited) == {"two"}
     for number, ready in enumerate(pending):
-        try:
-            ready.send(None)
-        except StopIteration as stop:
-            assert stop.value == [number]
+        assert repr(error_of(lambda ready=ready: ready.send(None))) == f"StopIteration([{number}])"
 
 
 @in_child

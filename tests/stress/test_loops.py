@@ -1,5 +1,7 @@
 """Event loops, tasks and threads in disorder: every awaited result is right, and nothing hangs."""
 
+# What is defined in a round is used up in it.
+# ruff: noqa: B023
 from __future__ import annotations
 
 import asyncio
@@ -11,10 +13,11 @@ import warnings
 import weakref
 from contextlib import suppress
 
-from penstock import RecursiveLoad, cached
 from tests.clock import Clock
 from tests.stress.harness import collect, in_child, rounds
 from tests.threads import LIMIT, spawn
+
+from penstock import RecursiveLoad, cached
 
 
 class Source:
@@ -43,7 +46,7 @@ async def ask(load: object, key: int) -> None:
 
 
 def be_quiet() -> None:
-    """A load that fails just when its last waiter leaves is logged; here that happens on purpose."""
+    """A load that fails just as its last waiter leaves is logged; here that is on purpose."""
     logging.getLogger("penstock.caching").disabled = True
 
 
@@ -82,7 +85,7 @@ def test_random_calls_cancellations_and_invalidations() -> None:
         load = cached(maxsize=3)(source)
 
         async def main() -> None:
-            await disorder(load, seed, 300)  # noqa: B023  # called at once
+            await disorder(load, seed, 300)  # called at once
             assert asyncio.all_tasks() == {asyncio.current_task()}
 
         asyncio.run(main())
@@ -98,7 +101,7 @@ def test_random_calls_behind_stale_values() -> None:
 
         @cached(maxsize=3, ttl=5, stale=5, timer=clock)
         async def load(key: int) -> tuple[str, int]:
-            clock.advance(0.5)  # noqa: B023  # called at once
+            clock.advance(0.5)  # called at once
             await asyncio.sleep(0)
             return ("loaded", key)
 
@@ -131,10 +134,10 @@ def test_functions_that_load_through_each_other_never_hang() -> None:
         source = random.Random(seed)
 
         async def load(key: int) -> int:
-            for _ in range(source.randrange(3)):  # noqa: B023  # called at once
+            for _ in range(source.randrange(3)):  # called at once
                 await asyncio.sleep(0)
-            others = [source.choice(functions)(source.randrange(3)) for _ in range(2)]  # noqa: B023
-            if source.random() < 0.4:  # noqa: B023
+            others = [source.choice(functions)(source.randrange(3)) for _ in range(2)]
+            if source.random() < 0.4:
                 for other in others:
                     other.close()
                 return key
@@ -143,7 +146,7 @@ def test_functions_that_load_through_each_other_never_hang() -> None:
         functions = [cached(load) for _ in range(3)]
 
         async def main() -> None:
-            calls = [functions[n % 3](n % 2) for n in range(9)]  # noqa: B023
+            calls = [functions[n % 3](n % 2) for n in range(9)]
             for result in await asyncio.gather(*calls, return_exceptions=True):
                 assert isinstance(result, int | RecursiveLoad), result
 
@@ -186,18 +189,19 @@ def test_loops_abandoned_at_every_step_of_a_load() -> None:
     for steps in range(6):
         print(steps)
         go: list[int] = []
+        waiters: list[object] = []
 
         @cached
         async def load(key: str) -> str:
             for _ in range(2):
                 await asyncio.sleep(0)
-            if not go:  # noqa: B023  # called at once
+            if not go:  # called at once
                 await asyncio.get_running_loop().create_future()
             return key
 
         async def leave() -> None:
-            asyncio.ensure_future(load("key"))  # noqa: B023
-            for _ in range(steps):  # noqa: B023
+            waiters.append(asyncio.ensure_future(load("key")))
+            for _ in range(steps):
                 await asyncio.sleep(0)
 
         loop = asyncio.new_event_loop()
@@ -205,7 +209,7 @@ def test_loops_abandoned_at_every_step_of_a_load() -> None:
         loop.run_until_complete(leave())
         loop.close()
         closed = weakref.ref(loop)
-        del loop
+        del loop, waiters[:]
         collect()
         assert closed() is None
         go.append(1)

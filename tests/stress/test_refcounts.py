@@ -1,5 +1,7 @@
 """Every reference that a call takes is given back: counts before and after many rounds agree."""
 
+# What is defined in a round is used up in it.
+# ruff: noqa: B023
 from __future__ import annotations
 
 import asyncio
@@ -9,9 +11,10 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from penstock import Cache, _backend, cached
 from tests.stress.harness import in_child, rounds
 from tests.stress.hostile import Key, Oops
+
+from penstock import Cache, _backend, cached
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,13 +49,19 @@ def check(action: Callable[[], object], *watched: object) -> None:
 
 def fresh(number: int) -> list[object]:
     """Keys of every kind that is looked up in its own way."""
-    return [f"key {number}", 10**20 + number, (number, f"{number}"), f"{number}".encode(), Key(number)]
+    return [
+        f"key {number}",
+        10**20 + number,
+        (number, f"{number}"),
+        f"{number}".encode(),
+        Key(number),
+    ]
 
 
 @in_child
 def test_reference_that_is_kept_or_lost_is_noticed() -> None:
     thing, kept = object(), []
-    for action in (lambda: kept.append(thing), lambda: kept.pop()):
+    for action in (lambda: kept.append(thing), kept.pop):
         try:
             check(action, thing)
         except AssertionError:
@@ -93,13 +102,20 @@ def test_changes_of_the_cache() -> None:
             value, other = object(), object()
             watched = (stored, equal, value, other, cache)
             check(lambda: (cache.set(stored, value), cache.clear()), *watched)
-            check(lambda: (cache.set(stored, value), cache.set(equal, other), cache.clear()), *watched)
+            check(
+                lambda: (cache.set(stored, value), cache.set(equal, other), cache.clear()), *watched
+            )
             check(lambda: (cache.set(stored, value), cache.pop(equal)), *watched)
             check(lambda: (cache.set(stored, value), cache.popitem()), *watched)
             check(lambda: (cache.set(stored, value), cache.__delitem__(equal)), *watched)
             check(lambda: cache.pop(equal, value), *watched)
-            check(lambda: (cache.update({stored: value, 1: other, 2: other}), cache.clear()), *watched)
-            check(lambda: (cache.set_many([(stored, value)]), cache.resize(2), cache.clear()), *watched)
+            check(
+                lambda: (cache.update({stored: value, 1: other, 2: other}), cache.clear()), *watched
+            )
+            check(
+                lambda: (cache.set_many([(stored, value)]), cache.resize(2), cache.clear()),
+                *watched,
+            )
             check(lambda: (cache.get_or_load(stored, lambda _: value), cache.clear()), *watched)
             check(lambda: (cache.setdefault(stored, value), cache.clear()), *watched)
             check(lambda: (cache.set(stored, value, ttl=60), cache.clear()), *watched)
@@ -188,7 +204,7 @@ def test_cached_calls() -> None:
             check(lambda: call(one, two, one), *watched)
             check(lambda: call(one, option=two), *watched)
             check(lambda: call(*[one] * 20, option=two, other=one), *watched)
-            check(lambda: call(*[], **{"option": two}), *watched)
+            check(lambda: call(*[], option=two), *watched)
             check(lambda: call("text"), *watched)
             check(lambda: call(10**20), *watched)
             check(call, *watched)
