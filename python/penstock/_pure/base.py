@@ -60,27 +60,37 @@ class CacheBase(MutableMapping[K, V]):
 
     @property
     def maxsize(self) -> int | None:
-        """The largest size or sum of weights, None for no limit."""
+        """
+        The largest size or sum of weights, None for no limit.
+        """
         return self._engine.table.maxsize
 
     @property
     def ttl(self) -> float | None:
-        """Seconds that an entry lives after it was set."""
+        """
+        Seconds that an entry lives after it was set.
+        """
         return to_seconds(self._engine.ttl)
 
     @property
     def tti(self) -> float | None:
-        """Seconds that an entry lives after it was last set or read."""
+        """
+        Seconds that an entry lives after it was last set or read.
+        """
         return to_seconds(self._engine.table.tti)
 
     @property
     def policy(self) -> Literal["lru"]:
-        """The name of the eviction policy."""
+        """
+        The name of the eviction policy.
+        """
         return "lru"
 
     @property
     def name(self) -> str | None:
-        """The name given to the cache."""
+        """
+        The name given to the cache.
+        """
         return self._name
 
     def __len__(self) -> int:
@@ -107,7 +117,7 @@ class CacheBase(MutableMapping[K, V]):
 
     def keys(self) -> KeysView[K]:
         """
-        The keys of the live entries now, from the least to the most recently used.
+        Return a view of the keys there are now, least recently used first.
 
         Returns:
             A view of a dict of their own: it does not change with the cache.
@@ -116,7 +126,7 @@ class CacheBase(MutableMapping[K, V]):
 
     def values(self) -> ValuesView[V]:
         """
-        The values of the live entries now, from the least to the most recently used.
+        Return a view of the values there are now, least recently used first.
 
         Returns:
             A view of a dict of their own: it does not change with the cache.
@@ -125,7 +135,7 @@ class CacheBase(MutableMapping[K, V]):
 
     def items(self) -> ItemsView[K, V]:
         """
-        The live entries now, from the least to the most recently used.
+        Return a view of the entries there are now, least recently used first.
 
         Returns:
             A view of a dict of their own: it does not change with the cache.
@@ -134,7 +144,7 @@ class CacheBase(MutableMapping[K, V]):
 
     def popitem(self) -> tuple[K, V]:
         """
-        Remove the least recently used live entry and return it.
+        Remove and return the least recently used entry.
 
         Raises:
             KeyError: The cache is empty.
@@ -146,7 +156,7 @@ class CacheBase(MutableMapping[K, V]):
 
     def expire(self) -> int:
         """
-        Remove every expired entry now.
+        Remove every entry whose time is over, and return how many there were.
 
         Returns:
             How many there were.
@@ -155,7 +165,7 @@ class CacheBase(MutableMapping[K, V]):
 
     def resize(self, maxsize: SupportsIndex | None) -> None:
         """
-        Change maxsize, evicting what no longer fits.
+        Change *maxsize*, evicting what no longer fits.
 
         Args:
             maxsize: As in the constructor.
@@ -170,7 +180,9 @@ class CacheBase(MutableMapping[K, V]):
         self._engine.sweep(act)
 
     def clear(self) -> None:
-        """Remove every entry; the statistics stay."""
+        """
+        Remove every entry.
+        """
         out: Victims[K, V] = []
         with self._engine.guard.lock:
             self._engine.table.clear(out)
@@ -178,14 +190,18 @@ class CacheBase(MutableMapping[K, V]):
         self._engine.report(out)
 
     def stats(self) -> CacheStats:
-        """Return the statistics as they are now."""
+        """
+        Return what the cache has done so far.
+        """
         table = self._engine.table
         return self._engine.sweep(
             lambda out, now: table.counters.snapshot(len(table.order), table.weight, table.maxsize)
         )
 
     def reset_stats(self) -> None:
-        """Start counting from zero."""
+        """
+        Start counting from zero.
+        """
         with self._engine.guard.lock:
             self._engine.table.counters = Counters()
 

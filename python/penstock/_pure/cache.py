@@ -26,7 +26,7 @@ _MISSING: Final = _Missing.MISSING
 @final
 class Cache(CacheBase[K, V]):
     """
-    A bounded, thread-safe mapping that forgets the least recently used and the expired.
+    A bounded mapping with expiry, for use from any thread.
 
     Args:
         maxsize: Most entries, or with *weigher* the largest sum of weights; None for no limit.
@@ -78,7 +78,7 @@ class Cache(CacheBase[K, V]):
     def get(self, key: K, default: T) -> V | T: ...
     def get(self, key: K, default: T | None = None) -> V | T | None:
         """
-        Return the value of *key*, and make it the most recently used.
+        Return the value of *key*, or *default*.
 
         Args:
             key: Any hashable object.
@@ -95,7 +95,7 @@ class Cache(CacheBase[K, V]):
     def peek(self, key: K, default: T) -> V | T: ...
     def peek(self, key: K, default: T | None = None) -> V | T | None:
         """
-        Return the value of *key* without counting it as a use.
+        Return the value of *key*, or *default*, without counting as a use.
 
         Args:
             key: Any hashable object.
@@ -106,7 +106,7 @@ class Cache(CacheBase[K, V]):
 
     def set(self, key: K, value: V, *, ttl: Ttl = ...) -> None:
         """
-        Store *value* as the most recently used entry, making room for it if need be.
+        Store *value* under *key*; *ttl* seconds, None for no limit, default the cache's.
 
         Args:
             key: Any hashable object; an equal key already there stays.
@@ -124,7 +124,7 @@ class Cache(CacheBase[K, V]):
     def setdefault(self, key: K, default: V) -> V: ...
     def setdefault(self, key: K, default: object = None) -> object:
         """
-        Return the value of *key*; if there is none, store *default* and return it.
+        Return the value of *key*, storing *default* first if there is none.
 
         Args:
             key: Any hashable object.
@@ -143,7 +143,7 @@ class Cache(CacheBase[K, V]):
     def update(self, other: Iterable[tuple[K, V]] = (), /, **kwargs: V) -> None: ...
     def update(self, other: pairs.Source[K, V] = (), /, **kwargs: V) -> None:
         """
-        Store every pair of a mapping, of an object with keys, or of an iterable of pairs.
+        Store each entry of *other*, as dict.update does.
 
         Args:
             other: Where the pairs come from.
@@ -162,7 +162,7 @@ class Cache(CacheBase[K, V]):
     def pop(self, key: K, default: T, /) -> V | T: ...
     def pop(self, key: K, default: T | _Missing = _MISSING, /) -> V | T:
         """
-        Remove *key* and return its value.
+        Remove *key* and return its value, or the default given.
 
         Args:
             key: Any hashable object.
@@ -180,7 +180,7 @@ class Cache(CacheBase[K, V]):
 
     def get_many(self, keys: Iterable[K]) -> dict[K, V]:
         """
-        Return the live ones of *keys* with their values, in the order asked.
+        Return the values that are there of *keys*, as a dict in the order asked.
 
         Args:
             keys: Any hashable objects; each counts as one read.
@@ -190,7 +190,7 @@ class Cache(CacheBase[K, V]):
 
     def set_many(self, items: Mapping[K, V] | Iterable[tuple[K, V]], *, ttl: Ttl = ...) -> None:
         """
-        Store every pair; a pair that is refused leaves the earlier ones stored.
+        Store each pair of a mapping, or of an iterable of pairs, as `set` does.
 
         Args:
             items: A mapping, or an iterable of pairs.
@@ -202,7 +202,7 @@ class Cache(CacheBase[K, V]):
 
     def get_or_load(self, key: K, loader: Callable[[K], V], *, ttl: Ttl = ...) -> V:
         """
-        Return the value of *key*, calling *loader* for it if there is none.
+        Return the value of *key*; load it with loader(key) if there is none, one thread at a time.
 
         Args:
             key: Any hashable object.
@@ -223,7 +223,7 @@ class Cache(CacheBase[K, V]):
 
     def touch(self, key: K, *, ttl: Ttl = ...) -> bool:
         """
-        Restart the life of an entry as if it had just been set.
+        Restart the life of *key* as if it had just been set; False if it is not there.
 
         Args:
             key: Any hashable object.
@@ -236,7 +236,7 @@ class Cache(CacheBase[K, V]):
 
     def ttl_of(self, key: K) -> float | None:
         """
-        Return the seconds left to an entry, None if it lives for ever.
+        Return the seconds that *key* has left, None if it has no limit.
 
         Args:
             key: Any hashable object.

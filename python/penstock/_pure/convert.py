@@ -51,7 +51,7 @@ def build_info() -> dict[str, str | bool]:
 
 def duration(name: str, value: Seconds, /) -> float:
     """
-    Return a duration in seconds, checked as every duration of penstock is.
+    Return a duration in seconds, checked as every duration of penstock is; *name* is for the error.
 
     Args:
         name: What an error calls it.

@@ -31,7 +31,7 @@ class Load:
 @final
 class Flight:
     """
-    A load of one key in progress; it stays valid until the key is written or removed.
+    A load in progress: one or more callers that compute the value of one key.
 
     Not made by callers: a cache hands it out.
     """
@@ -50,7 +50,7 @@ class Flight:
     @property
     def valid(self) -> bool:
         """
-        Whether the value loaded may still be stored.
+        Whether what it loads may still be stored.
 
         Returns:
             False once the key was set, removed or superseded, or the cache cleared.

@@ -37,7 +37,7 @@ _waits = _Waits()
 
 def set_recursive_load(cls: type[Exception], /) -> None:
     """
-    Choose the exception raised for a load that waits for itself.
+    Set the class of the error raised by a load that would wait for itself.
 
     Args:
         cls: Its class, called with the message; RuntimeError until it is set.

@@ -19,7 +19,7 @@ Hook: TypeAlias = Callable[[object, Args, Kwargs], object]
 @final
 class Memo:
     """
-    A callable that looks its result up in a cache before it calls a function for it.
+    A function whose results are kept in a cache; `penstock.cached` makes it.
 
     Args:
         func: The function.
@@ -96,7 +96,7 @@ class Memo:
 
     def make_key(self, /, *args: object, **kwargs: object) -> object:
         """
-        Return the cache key of a call with these arguments.
+        Return the key under which the result for these arguments is kept.
 
         Args:
             args: The positional arguments of the call.
@@ -125,7 +125,7 @@ class Memo:
 @final
 class BoundMemo:
     """
-    A ``Memo`` as a method of one object, which is the first argument of every call.
+    A cached method of one object.
 
     Not made by callers: reading a Memo from an instance gives one.
     """
@@ -144,7 +144,7 @@ class BoundMemo:
 
     def invalidate(self, /, *args: object, **kwargs: object) -> object:
         """
-        Forget the result of a call with these arguments.
+        Remove the result of this call on this object, and keep a load in progress from storing it.
 
         Args:
             args: The positional arguments of the call, without the object itself.
@@ -154,7 +154,7 @@ class BoundMemo:
 
     def refresh(self, /, *args: object, **kwargs: object) -> object:
         """
-        Compute the result of a call with these arguments anew.
+        Call the method on this object again, and store what it returns.
 
         Args:
             args: The positional arguments of the call, without the object itself.
@@ -164,7 +164,7 @@ class BoundMemo:
 
     def make_key(self, /, *args: object, **kwargs: object) -> object:
         """
-        Return the cache key of a call with these arguments.
+        Return the key under which the result for these arguments is kept.
 
         Args:
             args: The positional arguments of the call, without the object itself.

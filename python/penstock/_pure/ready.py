@@ -11,7 +11,7 @@ T_co = TypeVar("T_co", covariant=True)
 @final
 class Ready(Generic[T_co]):
     """
-    A coroutine that is already done: awaiting it gives its value without touching the event loop.
+    An awaitable that is already done: awaiting it returns *value* at once.
 
     Args:
         value: What awaiting it gives.
@@ -32,7 +32,7 @@ class Ready(Generic[T_co]):
 
     def send(self, value: object, /) -> NoReturn:
         """
-        Finish, as the first send to a coroutine that never waits does.
+        Raise StopIteration with the value.
 
         Args:
             value: Ignored.
@@ -51,7 +51,7 @@ class Ready(Generic[T_co]):
         /,
     ) -> NoReturn:
         """
-        Raise an exception in place of the result.
+        Drop the value and raise the error.
 
         Args:
             typ: An exception, or its class.
@@ -70,7 +70,9 @@ class Ready(Generic[T_co]):
         raise error
 
     def close(self) -> None:
-        """Give the result up; closing twice is fine."""
+        """
+        Drop the value.
+        """
         self._value = None
 
     def _spend(self) -> T_co:

@@ -8,7 +8,7 @@ __all__ = ["CacheStats", "Counters"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheStats:
     """
-    What a cache has done since it was made, or since its statistics were reset.
+    What a cache has done so far, at one moment.
 
     Args:
         hits: Reads that found a live entry.

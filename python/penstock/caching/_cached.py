@@ -165,52 +165,22 @@ class _Settings:
                 _claim(cache, func)
             if self._fresh is not None:
                 ttl = self._fresh + (self._stale or 0.0)
-        if _is_coroutine_function(func):
-            return self._memo_async(func, cache, ttl)
-        return self._memo_sync(func, cache, ttl)
-
-    def _memo_sync(
-        self,
-        func: Callable[..., Any],
-        cache: Cache[Hashable, object],
-        ttl: float | EllipsisType | None,
-    ) -> Memo:
-        from penstock.caching._sync import SyncLoads
-
-        loads = SyncLoads(func, cache, ttl)
+        is_coroutine_function = _is_coroutine_function(func)
+        loads = _make_loads(func, cache, ttl, is_coroutine_function)
         memo = _backend.Memo(
             func,
             cache,
             key=self._key,
             typed=self._typed,
             ttl=ttl,
-            soft=self._stale,
-            on_stale=loads.on_stale,
-        )
-        return self._dress(memo, func, cache, loads)
-
-    def _memo_async(
-        self,
-        func: Callable[..., Any],
-        cache: Cache[Hashable, object],
-        ttl: float | EllipsisType | None,
-    ) -> Memo:
-        from penstock.caching._async import AsyncLoads
-
-        loads = AsyncLoads(func, cache, ttl)
-        memo = _backend.Memo(
-            func,
-            cache,
-            key=self._key,
-            typed=self._typed,
-            ttl=ttl,
-            miss=loads.miss,
-            ready=True,
+            miss=getattr(loads, "miss", None),
+            ready=is_coroutine_function,
             soft=self._stale,
             on_stale=loads.on_stale,
         )
         self._dress(memo, func, cache, loads)
-        _mark_coroutine_function(memo, func)
+        if is_coroutine_function:
+            _mark_coroutine_function(memo, func)
         return memo
 
     def _dress(
@@ -219,7 +189,7 @@ class _Settings:
         func: Callable[..., Any],
         cache: Cache[Hashable, object],
         loads: SyncLoads | AsyncLoads,
-    ) -> Memo:
+    ) -> None:
         """Give *memo* the attributes of a function, and those of a cached one."""
         make_key = memo.make_key
         parameters = {"maxsize": cache.maxsize, "typed": self._typed}
@@ -246,7 +216,22 @@ class _Settings:
             setattr(memo, attribute.__name__, attribute)
         memo.stats = cache.stats
         memo.cache = cache
-        return memo
+
+
+def _make_loads(
+    func: Callable[..., Any],
+    cache: Cache[Hashable, object],
+    ttl: float | EllipsisType | None,
+    is_coroutine_function: bool,
+) -> SyncLoads | AsyncLoads:
+    # Each imports what the other does not need.
+    if is_coroutine_function:
+        from penstock.caching._async import AsyncLoads
+
+        return AsyncLoads(func, cache, ttl)
+    from penstock.caching._sync import SyncLoads
+
+    return SyncLoads(func, cache, ttl)
 
 
 def _claim(cache: Cache[Any, Any], func: Callable[..., Any]) -> None:

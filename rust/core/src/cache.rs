@@ -103,11 +103,6 @@ impl<K, V, P: Policy> Cache<K, V, P> {
         self.capacity
     }
 
-    /// Whether any entry has, or ever had, a deadline.
-    pub fn is_timed(&self) -> bool {
-        self.wheel.is_some()
-    }
-
     /// The place of the entry whose key has this hash and satisfies `equal`.
     #[inline]
     pub fn find(&self, hash: u64, mut equal: impl FnMut(&K) -> bool) -> Option<u32> {

@@ -1,6 +1,6 @@
 //! What the methods of `Cache` are made of.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use penstock_core::{Clock, Evicted, Evictions, Lookup};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
@@ -43,6 +43,7 @@ pub struct PyCache {
     pub(crate) hooks: Hooks,
     pub(crate) limits: Limits,
     pub(crate) name: Option<Py<PyString>>,
+    timed: AtomicBool,
     /// State of the generator behind `jitter`.
     random: AtomicU64,
 }
@@ -77,27 +78,28 @@ impl PyCache {
             entries: Store::new(Table::new(capacity, hooks.weighs(), limits.tti, seed)),
             flights: Store::new(Table::new(u64::MAX, false, None, seed)),
             hooks,
+            timed: AtomicBool::new(limits.ttl.is_some() || limits.tti.is_some()),
             limits,
             name,
             random: AtomicU64::new(seed | 1),
         }
     }
 
-    /// Now, read only if this cache has deadlines.
+    /// Now, read only if this cache has deadlines, or is about to have one.
     #[inline]
-    pub fn moment(&self, py: Python<'_>, timed: bool) -> PyResult<Moment> {
-        let Limits { ttl, tti, .. } = self.limits;
-        self.hooks.moment(py, || {
-            Ok(timed
-                || ttl.is_some()
-                || tti.is_some()
-                || self.entries.with(py, |table| table.is_timed())?)
-        })
+    pub fn moment(&self, py: Python<'_>, about_to: bool) -> PyResult<Moment> {
+        self.hooks.moment(py, || about_to || self.is_timed())
+    }
+
+    /// Whether any entry has, or ever had, a deadline.
+    #[inline]
+    pub fn is_timed(&self) -> bool {
+        self.timed.load(Ordering::Relaxed)
     }
 
     /// Now, in any case.
     pub fn now(&self, py: Python<'_>) -> PyResult<u64> {
-        Ok(self.hooks.moment(py, || Ok(true))?.now())
+        Ok(self.hooks.moment(py, || true)?.now())
     }
 
     /// The live value of a key and its deadline, read as a use of it.
@@ -185,14 +187,12 @@ impl PyCache {
         }
         let hash = key.hash();
         let mut gone = Evictions::new();
-        let now = self.entries.with(py, |table| {
-            table.reclaim(&moment, &mut gone);
-            if ttl.is_some() || table.is_timed() {
-                moment.now()
-            } else {
-                0
-            }
-        })?;
+        let mut now = 0;
+        if self.start_time(ttl) {
+            now = moment.now();
+            self.entries
+                .with(py, |table| table.reclaim(&moment, &mut gone))?;
+        }
         let stored = self.entries.probe(py, key, |table, at| {
             if let Write::Loaded(flight) = by
                 && !flight.valid(py).unwrap_or(false)
@@ -207,6 +207,15 @@ impl PyCache {
         });
         self.hooks.finish(py, gone)?;
         stored?.map_err(|_| PyMemoryError::new_err("a cache holds at most 4294967294 entries"))
+    }
+
+    /// Whether a write has to know the time; from now on if it brings a first ttl.
+    #[inline]
+    pub fn start_time(&self, ttl: Option<u64>) -> bool {
+        if ttl.is_some() {
+            self.timed.store(true, Ordering::Relaxed);
+        }
+        self.is_timed()
     }
 
     /// Takes every due entry out; returns how many and the time.

@@ -72,15 +72,11 @@ impl Hooks {
 
     /// Now, for an operation that needs it only if `timed` says so.
     #[inline]
-    pub fn moment(
-        &self,
-        py: Python<'_>,
-        timed: impl FnOnce() -> PyResult<bool>,
-    ) -> PyResult<Moment> {
+    pub fn moment(&self, py: Python<'_>, timed: impl FnOnce() -> bool) -> PyResult<Moment> {
         if !self.own_timer {
             return Ok(Moment::System);
         }
-        if timed()? {
+        if timed() {
             self.read_timer(py)
         } else {
             Ok(Moment::Read(0))

@@ -314,12 +314,12 @@ impl PyCache {
         let ttl = ttl.resolve(self.limits.ttl)?.map(|ttl| self.shorten(ttl));
         let moment = self.moment(py, ttl.is_some())?;
         let mut gone = Evictions::new();
+        let now = if self.start_time(ttl) {
+            moment.now()
+        } else {
+            0
+        };
         let touched = self.entries.probe(py, &probe, |table, at| {
-            let now = if ttl.is_some() || table.is_timed() {
-                moment.now()
-            } else {
-                0
-            };
             table.touch(at, deadline(now, ttl), now, &mut gone)
         })?;
         self.hooks.finish(py, gone)?;

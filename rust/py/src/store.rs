@@ -3,7 +3,6 @@
 use penstock_core::{Cache, Clock, Evictions};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use smallvec::SmallVec;
 
 use crate::ffi::GilLock;
 use crate::key::{Match, Probe};
@@ -20,8 +19,48 @@ const PATIENCE: usize = 1000;
 /// A table that many threads may use.
 pub struct Store<V>(GilLock<Table<V>>);
 
-/// Keys of the right hash that could not be compared under the lock.
-type Unsure<'py> = SmallVec<[Bound<'py, PyAny>; 1]>;
+/// What is known of the stored keys of one hash beyond what a comparison under the lock tells.
+///
+/// They are told apart by their addresses, which nothing else can have while they are held here.
+#[derive(Default)]
+struct Known<'py> {
+    equal: Option<Bound<'py, PyAny>>,
+    different: Vec<Bound<'py, PyAny>>,
+    /// Those that are still to be asked.
+    unsure: Vec<Bound<'py, PyAny>>,
+}
+
+impl<'py> Known<'py> {
+    /// Whether a stored key is known to be equal; one that is not known at all is to be asked.
+    #[cold]
+    fn is_equal(this: &mut Option<Box<Self>>, stored: &Bound<'py, PyAny>) -> bool {
+        let this = this.get_or_insert_default();
+        if this.equal.as_ref().is_some_and(|equal| equal.is(stored)) {
+            return true;
+        }
+        if !this.different.iter().any(|other| other.is(stored)) {
+            this.unsure.push(stored.clone());
+        }
+        false
+    }
+
+    #[cold]
+    fn is_settled(&self) -> bool {
+        self.unsure.is_empty()
+    }
+
+    /// Asks until one is equal.
+    fn settle(&mut self, object: &Bound<'py, PyAny>) -> PyResult<()> {
+        for stored in std::mem::take(&mut self.unsure) {
+            if stored.eq(object)? {
+                self.equal = Some(stored);
+                break;
+            }
+            self.different.push(stored);
+        }
+        Ok(())
+    }
+}
 
 impl<V> Store<V> {
     pub fn new(table: Table<V>) -> Self {
@@ -52,77 +91,58 @@ impl<V> Store<V> {
         act: impl FnOnce(&mut Table<V>, Option<u32>) -> R,
     ) -> PyResult<R> {
         let mut act = Some(act);
-        let mut unsure = Unsure::new();
-        let done = self.0.with(py, |table| {
+        let mut known = None;
+        if let Some(done) = self.attempt(py, key, &mut known, &mut act)? {
+            return Ok(done);
+        }
+        self.ask(py, key, known.unwrap_or_default(), act)
+    }
+
+    /// Does the work if every key of this hash is known to be equal or not, else collects the others.
+    #[inline]
+    fn attempt<'py, R>(
+        &self,
+        py: Python<'py>,
+        key: &impl Probe,
+        known: &mut Option<Box<Known<'py>>>,
+        act: &mut Option<impl FnOnce(&mut Table<V>, Option<u32>) -> R>,
+    ) -> PyResult<Option<R>> {
+        self.0.with(py, |table| {
             let at = table.find(key.hash(), |stored| {
                 let stored = stored.bind(py);
-                let answer = key.compare(stored);
-                if answer == Match::Unknown {
-                    unsure.push(stored.clone());
+                match key.compare(stored) {
+                    Match::Equal => true,
+                    Match::Different => false,
+                    Match::Unknown => Known::is_equal(known, stored),
                 }
-                answer == Match::Equal
             });
-            if at.is_none() && !unsure.is_empty() {
+            if at.is_none() && known.as_ref().is_some_and(|known| !known.is_settled()) {
                 return None;
             }
             act.take().map(|act| act(table, at))
-        })?;
-        match (done, act) {
-            (Some(done), _) => Ok(done),
-            (None, Some(act)) => self.ask(py, key, act, unsure),
-            (None, None) => Err(unsettled()),
-        }
+        })
     }
 
-    /// Asks the keys' `__eq__`, unlocked, until every key of this hash is known to be equal or not.
+    /// Asks the keys' `__eq__`, unlocked, until every one of this hash is known to be equal or not.
     #[cold]
     fn ask<'py, R>(
         &self,
         py: Python<'py>,
         key: &impl Probe,
-        act: impl FnOnce(&mut Table<V>, Option<u32>) -> R,
-        mut unsure: Unsure<'py>,
+        known: Box<Known<'py>>,
+        mut act: Option<impl FnOnce(&mut Table<V>, Option<u32>) -> R>,
     ) -> PyResult<R> {
         let object = key.object(py)?;
-        let mut act = Some(act);
-        let mut different: Vec<Bound<'py, PyAny>> = Vec::new();
+        let mut known = Some(known);
         for _ in 0..PATIENCE {
-            let mut equal = None;
-            for stored in unsure.drain(..) {
-                if stored.eq(&object)? {
-                    equal = Some(stored);
-                    break;
-                }
-                different.push(stored);
-            }
-            unsure = Unsure::new();
-            // A stored key is the same as long as it is the same object, wherever it is by now: it
-            // is held here, so that no other object can have its address.
-            let done = self.0.with(py, |table| {
-                let at = table.find(key.hash(), |stored| {
-                    let stored = stored.bind(py);
-                    if equal.as_ref().is_some_and(|equal| equal.is(stored)) {
-                        return true;
-                    }
-                    if different.iter().any(|other| other.is(stored)) {
-                        return false;
-                    }
-                    let answer = key.compare(stored);
-                    if answer == Match::Unknown {
-                        unsure.push(stored.clone());
-                    }
-                    answer == Match::Equal
-                });
-                if at.is_none() && !unsure.is_empty() {
-                    return None;
-                }
-                act.take().map(|act| act(table, at))
-            })?;
-            if let Some(done) = done {
+            known.get_or_insert_default().settle(&object)?;
+            if let Some(done) = self.attempt(py, key, &mut known, &mut act)? {
                 return Ok(done);
             }
         }
-        Err(unsettled())
+        Err(PyRuntimeError::new_err(format!(
+            "the cache got new keys of one hash {PATIENCE} times while they were compared"
+        )))
     }
 
     /// Takes the entry that `matches` out, whatever its key.
@@ -140,10 +160,4 @@ impl<V> Store<V> {
         drop(gone);
         Ok(())
     }
-}
-
-fn unsettled() -> PyErr {
-    PyRuntimeError::new_err(format!(
-        "the cache got new keys of one hash {PATIENCE} times while they were compared"
-    ))
 }
