@@ -223,7 +223,7 @@ decorated: Any = None
 
 def test_it_is_pickled_by_name(backend: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     memo = make(backend)
-    memo.__qualname__ = "decorated"
+    memo.__module__, memo.__qualname__ = __name__, "decorated"
     monkeypatch.setattr(sys.modules[__name__], "decorated", memo)
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         assert pickle.loads(pickle.dumps(memo, protocol)) is memo

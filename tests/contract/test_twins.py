@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.backends import BACKENDS, load_backend
@@ -37,20 +37,62 @@ class Same:
         return f"Same({self.name!r}, {id(self)})"
 
 
+def mostly(usual: st.SearchStrategy[Any], odd: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Draw from the second now and then: operations meet only on the same few keys and times."""
+    return st.integers(0, 6).flatmap(lambda number: odd if number == 6 else usual)
+
+
 NAN = float("nan")
-KEYS = st.one_of(
-    st.sampled_from([0, 1, 2, -1, -2, 10**20, True, False, 1.0, 0.0, -0.0, 2.0, 0.5, NAN]),
-    st.sampled_from(["", "a", "b", "1", b"a", None, (), (1,), (True,), (1.0, "a"), ((1, 2), NAN)]),
-    st.sampled_from("xyz").map(Same),
+ODD_KEYS = st.one_of(
+    st.sampled_from([2, -1, -2, 10**20, False, 1.0, 0.0, -0.0, 2.0, 0.5, NAN]),
+    st.sampled_from(["", "b", "1", b"a", None, (), (1,), (True,), (1.0, "a"), ((1, 2), NAN)]),
     st.sampled_from("xy").map(lambda name: (Same(name), 1)),
 )
+KEYS = mostly(st.sampled_from([1, True, "a"]) | st.sampled_from("xy").map(Same), ODD_KEYS)
 BAD_KEYS: st.SearchStrategy[object] = st.sampled_from([[], {}, (1, [])])
 VALUES = st.integers(0, 6)
 # What a weigher that returns the value refuses, or what does not fit.
 ODD_VALUES = st.sampled_from([7, 100, -1, "x", None, True, 1.5, 2**63])
-TTLS = st.sampled_from([..., ..., None, 1, 2, 0.5, 1.25, timedelta(seconds=3), 1e-9, 9_000_000_000])
+ANY_VALUES = mostly(VALUES, ODD_VALUES)
+TTLS = mostly(
+    st.sampled_from([..., 1, 2]),
+    st.sampled_from([None, 0.5, timedelta(seconds=3), 1e-9, 9_000_000_000]),
+)
 BAD_TTLS = st.sampled_from([0, -1, True, "1", NAN, float("inf"), 1e10, timedelta(0), 10**400])
-DURATIONS = st.sampled_from([None, None, 1, 2, 3.5, timedelta(seconds=2)])
+ANY_TTLS = mostly(TTLS, BAD_TTLS)
+DURATIONS = st.sampled_from([None, None, 1, 2, timedelta(seconds=2)])
+#: How long before an operation nothing happens.
+WAITS = mostly(st.sampled_from([0, 0, 1]), st.sampled_from([0.5, 5, 1e-9, -1]))
+
+READS: list[Callable[..., object]] = [
+    lambda cache, key: cache.get(key, "absent"),
+    lambda cache, key: cache[key],
+    lambda cache, key: cache.get_or_load(key, lambda key: 1),
+    lambda cache, key: cache.setdefault(key, 2),
+    lambda cache, key: list(cache.get_many([key, "a", key]).items()),
+]
+LOOKS: list[Callable[..., object]] = [
+    lambda cache, key: cache.peek(key, "absent"),
+    lambda cache, key: key in cache,
+    lambda cache, key: cache.ttl_of(key),
+]
+REMOVALS: list[Callable[..., object]] = [
+    lambda cache, key: cache.pop(key),
+    lambda cache, key: cache.pop(key, "absent"),
+    lambda cache, key: cache.__delitem__(key),
+    lambda cache, key: cache._invalidate(key),
+    lambda cache, key: cache.popitem(),
+]
+SWEEPS: list[Callable[..., object]] = [
+    lambda cache: cache.expire(),
+    len,
+    list,
+    lambda cache: cache.items(),
+    lambda cache: cache.stats(),
+    lambda cache: cache.clear(),
+    lambda cache: cache.reset_stats(),
+]
+MAXSIZES = st.sampled_from([1, 2, 4, 9, None, 0, -1, True, "1", 2**63])
 
 
 def describe(call: Callable[[], object]) -> object:
@@ -103,7 +145,7 @@ class Twins(RuleBasedStateMachine):
         weighs=st.booleans(),
         tells=st.sampled_from([True, True, True, False]),
         name=st.sampled_from([None, "name"]),
-        start=st.sampled_from([0.0, -5.0, 1e6]),
+        start=st.sampled_from([0.0, 0.0, -5.0, 1e6]),
     )
     def make(self, start: float, **options: Any) -> None:
         self.clock = Clock(start)
@@ -132,109 +174,90 @@ class Twins(RuleBasedStateMachine):
             assert native.failures == pure.failures
             assert [f.valid for f in native.flights] == [f.valid for f in pure.flights]
 
-    @rule(seconds=st.sampled_from([0.25, 0.5, 1, 1, 2, 5, 1e-9, -1]))
-    def time_passes(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-
-    @rule(failures=st.integers(1, 3))
-    def on_evict_will_fail(self, failures: int) -> None:
-        for twin in self.twins:
-            twin.failures = failures
-
-    @rule(key=KEYS, value=VALUES | ODD_VALUES, ttl=TTLS | BAD_TTLS)
-    def set(self, key: object, value: object, ttl: object) -> None:
+    @rule(key=KEYS, value=ANY_VALUES, ttl=ANY_TTLS, wait=WAITS)
+    def set(self, key: object, value: object, ttl: object, wait: float) -> None:
+        self.clock.advance(wait)
         self.both(lambda twin: twin.cache.set(key, value, ttl=ttl))
 
     @rule(key=KEYS, value=VALUES)
     def set_item(self, key: object, value: object) -> None:
         self.both(lambda twin: twin.cache.__setitem__(key, value))
 
-    @rule(key=KEYS)
-    def get(self, key: object) -> None:
-        self.both(lambda twin: twin.cache.get(key, "absent"))
+    @rule(pairs=st.lists(st.tuples(KEYS, ANY_VALUES), max_size=12), ttl=ANY_TTLS)
+    def set_many(self, pairs: list[tuple[object, object]], ttl: object) -> None:
+        self.both(lambda twin: twin.cache.set_many(pairs, ttl=ttl))
 
-    @rule(key=KEYS)
-    def get_item(self, key: object) -> None:
-        self.both(lambda twin: twin.cache[key])
+    @rule(size=st.integers(0, 15), ttl=st.sampled_from([..., 1]), wait=WAITS)
+    def fill(self, size: int, ttl: object, wait: float) -> None:
+        self.clock.advance(wait)
+        self.both(lambda twin: twin.cache.set_many(dict.fromkeys(range(50, 50 + size), 0), ttl=ttl))
 
-    @rule(key=KEYS)
-    def look(self, key: object) -> None:
-        self.both(lambda twin: twin.cache.peek(key, "absent"))
-        self.both(lambda twin: key in twin.cache)
-        self.both(lambda twin: twin.cache.ttl_of(key))
+    @rule(pairs=st.lists(st.tuples(KEYS, VALUES), max_size=5), more=st.booleans())
+    def update(self, pairs: list[tuple[object, object]], more: bool) -> None:
+        self.both(lambda twin: twin.cache.update(pairs, **({"a": 1} if more else {})))
 
-    @rule(key=KEYS, ttl=TTLS | BAD_TTLS)
-    def touch(self, key: object, ttl: object) -> None:
+    @rule(key=KEYS, read=st.sampled_from(READS), wait=WAITS)
+    def read(self, key: object, read: Callable[..., object], wait: float) -> None:
+        self.clock.advance(wait)
+        self.both(lambda twin: read(twin.cache, key))
+
+    @rule(key=KEYS, wait=WAITS)
+    def look(self, key: object, wait: float) -> None:
+        self.clock.advance(wait)
+        for look in LOOKS:
+            self.both(lambda twin, look=look: look(twin.cache, key))  # type: ignore[misc]  # bound now
+
+    @rule(key=KEYS, ttl=ANY_TTLS, wait=WAITS)
+    def touch(self, key: object, ttl: object, wait: float) -> None:
+        self.clock.advance(wait)
         self.both(lambda twin: twin.cache.touch(key, ttl=ttl))
 
-    @rule(key=KEYS, default=st.booleans())
-    def pop(self, key: object, default: bool) -> None:
-        self.both(lambda twin: twin.cache.pop(key, *(["absent"] if default else [])))
-
-    @rule(key=KEYS)
-    def delete(self, key: object) -> None:
-        self.both(lambda twin: twin.cache.__delitem__(key))
-
-    @rule(key=KEYS)
-    def invalidate(self, key: object) -> None:
-        self.both(lambda twin: twin.cache._invalidate(key))
-
-    @rule()
-    def popitem(self) -> None:
-        self.both(lambda twin: twin.cache.popitem())
-
-    @rule(key=KEYS, value=VALUES | ODD_VALUES)
-    def setdefault(self, key: object, value: object) -> None:
-        self.both(lambda twin: twin.cache.setdefault(key, value))
+    @rule(key=KEYS, remove=st.sampled_from(REMOVALS), wait=WAITS)
+    def remove(self, key: object, remove: Callable[..., object], wait: float) -> None:
+        self.clock.advance(wait)
+        self.both(lambda twin: remove(twin.cache, key))
 
     @rule(keys=st.lists(KEYS, max_size=6))
     def get_many(self, keys: list[object]) -> None:
         self.both(lambda twin: list(twin.cache.get_many(keys).items()))
 
-    @rule(pairs=st.lists(st.tuples(KEYS, VALUES | ODD_VALUES), max_size=12), ttl=TTLS | BAD_TTLS)
-    def set_many(self, pairs: list[tuple[object, object]], ttl: object) -> None:
-        self.both(lambda twin: twin.cache.set_many(pairs, ttl=ttl))
-
-    @rule(pairs=st.lists(st.tuples(KEYS, VALUES), max_size=12), more=st.booleans())
-    def update(self, pairs: list[tuple[object, object]], more: bool) -> None:
-        self.both(lambda twin: twin.cache.update(pairs, **({"a": 1} if more else {})))
-
     @rule(
         key=KEYS,
-        value=VALUES | ODD_VALUES,
-        ttl=TTLS | BAD_TTLS,
+        value=ANY_VALUES,
+        ttl=ANY_TTLS,
         act=st.sampled_from(["", "", "fail", "set", "pop", "clear", "recurse", "other", "time"]),
     )
     def get_or_load(self, key: object, value: object, ttl: object, act: str) -> None:
-        def load(twin: Twin) -> object:
-            cache = twin.cache
-            if act == "fail":
-                raise ZeroDivisionError(act)
-            if act == "set":
-                cache[key] = 1
-            elif act == "pop":
-                cache.pop(key, None)
-            elif act == "clear":
-                cache.clear()
-            elif act == "recurse":
-                cache.get_or_load(key, lambda key: value)
-            elif act == "other":
-                cache.get_or_load("other", lambda key: 1)
-            return value
-
         before = self.clock.now
 
         def call(twin: Twin) -> object:
             self.clock.now = before
 
             def loader(key: object) -> object:
-                if act == "time":
-                    self.clock.advance(0.75)
-                return load(twin)
+                self.act(act, twin, key)
+                return value
 
             return twin.cache.get_or_load(key, loader, ttl=ttl)
 
         self.both(call)
+
+    def act(self, act: str, twin: Twin, key: object) -> None:
+        """Do what a loader might do beside loading."""
+        match act:
+            case "fail":
+                raise ZeroDivisionError(act)
+            case "set":
+                twin.cache[key] = 1
+            case "pop":
+                twin.cache.pop(key, None)
+            case "clear":
+                twin.cache.clear()
+            case "recurse":
+                twin.cache.get_or_load(key, lambda key: 1)
+            case "other":
+                twin.cache.get_or_load("other", lambda key: 1)
+            case "time":
+                self.clock.advance(0.75)
 
     @rule(key=KEYS, supersede=st.booleans())
     def begin(self, key: object, supersede: bool) -> None:
@@ -242,7 +265,7 @@ class Twins(RuleBasedStateMachine):
             twin.flights.append(twin.cache._begin(key, supersede))
 
     @precondition(lambda self: hasattr(self, "twins") and self.twins[0].flights)
-    @rule(data=st.data(), value=VALUES | ODD_VALUES, ttl=TTLS)
+    @rule(data=st.data(), value=ANY_VALUES, ttl=TTLS)
     def commit(self, data: st.DataObject, value: object, ttl: object) -> None:
         which = data.draw(st.integers(0, len(self.twins[0].flights) - 1))
         self.both(lambda twin: twin.cache._commit(twin.flights.pop(which), value, 0.5, ttl))
@@ -253,34 +276,25 @@ class Twins(RuleBasedStateMachine):
         which = data.draw(st.integers(0, len(self.twins[0].flights) - 1))
         self.both(lambda twin: twin.cache._abandon(twin.flights.pop(which), seconds))
 
-    @rule(maxsize=st.sampled_from([1, 2, 4, 9, None, 0, -1, True, "1", 2**63]))
-    def resize(self, maxsize: object) -> None:
-        self.both(lambda twin: twin.cache.resize(maxsize))
+    @rule(sweep=st.sampled_from(SWEEPS), wait=WAITS)
+    def sweep(self, sweep: Callable[..., object], wait: float) -> None:
+        self.clock.advance(wait)
+        self.both(lambda twin: sweep(twin.cache))
 
-    @rule()
-    def expire(self) -> None:
-        self.both(lambda twin: twin.cache.expire())
+    @rule(maxsize=MAXSIZES, key=BAD_KEYS, failures=st.integers(1, 3), what=st.integers(0, 3))
+    def do_something_rare(self, maxsize: object, key: object, failures: int, what: int) -> None:
+        if what == 0:
+            self.both(lambda twin: twin.cache.resize(maxsize))
+        elif what == 1:
+            for twin in self.twins:
+                twin.failures = failures
+        elif what == 2:
+            self.both(lambda twin: twin.cache.get(key))
+            self.both(lambda twin: twin.cache.set(key, 1))
+            self.both(lambda twin: key in twin.cache)
+        else:
+            self.compare_with_each_other()
 
-    @rule()
-    def clear(self) -> None:
-        self.both(lambda twin: twin.cache.clear())
-
-    @rule()
-    def reset_stats(self) -> None:
-        self.both(lambda twin: twin.cache.reset_stats())
-
-    @rule(key=BAD_KEYS)
-    def refuse_unhashable_keys(self, key: object) -> None:
-        self.both(lambda twin: twin.cache.get(key))
-        self.both(lambda twin: twin.cache.set(key, 1))
-        self.both(lambda twin: key in twin.cache)
-        self.both(lambda twin: twin.cache.get_or_load(key, str))
-
-    @rule()
-    def observe(self) -> None:
-        self.both(lambda twin: twin.observe())
-
-    @rule()
     def compare_with_each_other(self) -> None:
         native, pure = (twin.cache for twin in self.twins)
         for twin in self.twins:
@@ -296,5 +310,7 @@ class Twins(RuleBasedStateMachine):
             self.they_told_the_same()
 
 
-TestTwins = Twins.TestCase
-TestTwins.settings = settings(deadline=None, stateful_step_count=40)
+TestTwins = pytest.mark.timeout(300)(Twins.TestCase)
+# Explaining a failure takes longer than finding it.
+PHASES = set(Phase) - {Phase.explain}
+TestTwins.settings = settings(deadline=None, stateful_step_count=50, phases=PHASES)

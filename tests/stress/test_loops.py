@@ -8,6 +8,7 @@ import asyncio
 import gc
 import logging
 import random
+import sys
 import threading
 import warnings
 import weakref
@@ -125,6 +126,40 @@ def test_one_function_in_eight_loops_in_eight_threads() -> None:
         thread.result()
     assert source.running == 0
     assert all(value == ("loaded", key) for key, value in load.cache.items())
+
+
+@in_child
+def test_loops_that_come_and_go_while_another_one_refreshes_stale_values() -> None:
+    sys.setswitchinterval(1e-6)
+    keys = range(3000)
+    begun, done = threading.Event(), threading.Event()
+
+    # Every result is stale as soon as it is there, and every hit starts a refresh.
+    @cached(maxsize=None, ttl=1e-9, stale=1000)
+    async def load(key: int) -> tuple[str, int]:
+        await asyncio.sleep(0)
+        return ("loaded", key)
+
+    async def refresh() -> None:
+        await asyncio.gather(*[load(key) for key in keys])
+        begun.set()
+        while not done.is_set():
+            for key in keys:
+                assert await load(key) == ("loaded", key)
+                if key % 500 == 0:
+                    await asyncio.sleep(0)
+
+    async def ask(key: int) -> None:
+        assert await load(key) == ("loaded", key)
+
+    refreshing = spawn(asyncio.run, refresh())
+    assert begun.wait(LIMIT)
+    try:
+        for number in range(rounds(500)):
+            asyncio.run(ask(number % 3000))
+    finally:
+        done.set()
+        refreshing.result()
 
 
 @in_child

@@ -36,6 +36,7 @@ class _Load:
     __slots__ = (
         "__weakref__",
         "background",
+        "delivered",
         "ended",
         "flight",
         "key",
@@ -55,6 +56,7 @@ class _Load:
         self.task = None
         self.flight: Flight | None = None
         self.background = False
+        self.delivered = False
         self.ended = False
         self.waiters = 0
         self.waits_for: list[_Load] = []
@@ -63,7 +65,9 @@ class _Load:
         """Let go of the finished task: its context leads back here, and it holds the result."""
         self.ended = True
         self.task = None
-        if not self.waiters and not task.cancelled() and (error := task.exception()) is not None:
+        if self.waiters or self.delivered or task.cancelled():
+            return
+        if (error := task.exception()) is not None:
             logger.warning("loading %r, for which nobody waits, failed", self.key, exc_info=error)
 
     def may_be_joined(self) -> bool:
@@ -142,8 +146,10 @@ class AsyncLoads:
         flights = self._loops.get(loop)
         if flights is None:
             flights = self._loops.setdefault(loop, WeakValueDictionary())
-            over = {load for load in self._background if _is_over(load)}
-            self._background -= over
+            # A copy: loops in other threads have refreshes of their own in it.
+            for load in list(self._background):
+                if _is_over(load):
+                    self._background.discard(load)
         return flights
 
     def _start(
@@ -195,6 +201,7 @@ class AsyncLoads:
             if me is not None:
                 me.waits_for.remove(load)
             load.waiters -= 1
+            load.delivered |= task.done()
             if not load.waiters and not load.background and not task.done():
                 _leave(flights, load)
                 if not task.get_loop().is_closed():

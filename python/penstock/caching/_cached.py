@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from functools import _CacheInfo as CacheInfo
-from functools import update_wrapper
+from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 from weakref import ref
 
@@ -212,6 +212,9 @@ class _Settings:
             return loads.refresh(make_key(*args, **kwargs), args, kwargs)
 
         update_wrapper(memo, func)
+        for name in ("__name__", "__qualname__"):
+            if not hasattr(func, name):  # a callable object: what else to call it
+                setattr(memo, name, type(func).__name__)
         for attribute in (cache_info, cache_clear, cache_parameters, invalidate, refresh):
             setattr(memo, attribute.__name__, attribute)
         memo.stats = cache.stats
@@ -256,7 +259,11 @@ def _mark_coroutine_function(memo: Memo, func: Callable[..., Any]) -> None:
     import asyncio.coroutines
 
     memo._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
+    source: Any = func
+    while isinstance(source, partial):
+        source = source.func
+    if not inspect.isroutine(source):
+        source = type(source).__call__
     # What inspect asks of a callable that is not a function but works like one.
-    for name in ("__code__", "__defaults__", "__kwdefaults__"):
-        if hasattr(func, name):
-            setattr(memo, name, getattr(func, name))
+    for name in ("__code__", "__defaults__", "__kwdefaults__", "__annotations__"):
+        setattr(memo, name, getattr(source, name, None))

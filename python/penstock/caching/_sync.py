@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from itertools import count
+from queue import SimpleQueue
+from threading import Lock, Thread
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
-    from concurrent.futures import Executor
     from datetime import timedelta
     from types import EllipsisType
 
@@ -21,31 +23,52 @@ logger = logging.getLogger("penstock.caching")
 
 
 class _Background:
-    """The threads that refresh stale values, and what they are at."""
+    """
+    The threads that refresh stale values, and what they are at.
 
-    __slots__ = ("executor", "pending")
+    They are daemons: a source that hangs must not keep the process from ending, as it would in a
+    ThreadPoolExecutor.
+    """
+
+    __slots__ = ("_jobs", "_threads", "pending")
 
     def __init__(self) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
-        self.executor: Executor = ThreadPoolExecutor(4, thread_name_prefix="penstock-refresh")
+        self._jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._threads = count()
         self.pending: dict[tuple[int, Hashable], object] = {}
 
+    def submit(self, job: Callable[[], None]) -> None:
+        """Run *job* in one of four threads; RuntimeError while the interpreter shuts down."""
+        if next(self._threads) < _MOST_THREADS:
+            Thread(target=self._work, name="penstock-refresh", daemon=True).start()
+        self._jobs.put(job)
 
+    def _work(self) -> None:
+        while True:
+            self._jobs.get()()
+
+
+_MOST_THREADS = 4
+_lock = Lock()
 _background: _Background | None = None
-
-
-def _forget_background() -> None:
-    global _background  # noqa: PLW0603  # threads do not survive a fork
-    _background = None
 
 
 def _get_background() -> _Background:
     global _background  # noqa: PLW0603  # made at first use
     if _background is None:
-        _background = _Background()
-        os.register_at_fork(after_in_child=_forget_background)
+        with _lock:
+            if _background is None:
+                _background = _Background()
     return _background
+
+
+def _forget_background() -> None:
+    global _background, _lock  # threads do not survive a fork
+    _background, _lock = None, Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_background)
 
 
 class SyncLoads:
@@ -92,6 +115,6 @@ class SyncLoads:
                 background.pending.pop(job, None)
 
         try:
-            background.executor.submit(run)
+            background.submit(run)
         except RuntimeError:  # the interpreter is shutting down: the stale value has to do
             background.pending.pop(job, None)

@@ -88,6 +88,22 @@ impl<K, V, P: Policy> Cache<K, V, P> {
         self.index.len()
     }
 
+    /// Number of entries that have not expired; O(n) when some may have.
+    pub fn live(&self, clock: &impl Clock) -> usize {
+        match &self.wheel {
+            Some(wheel) if wheel.may_be_due(clock.now()) => {
+                let mut next = self.policy.victim();
+                let places = std::iter::from_fn(|| {
+                    let at = next?;
+                    next = self.policy.after(&self.slab, at);
+                    Some(at)
+                });
+                places.filter(|at| !self.is_due(*at, clock)).count()
+            }
+            _ => self.len(),
+        }
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()

@@ -56,6 +56,11 @@ impl<K, V> Evictions<K, V> {
         }
     }
 
+    /// Adds what left in a later operation.
+    pub fn append(&mut self, later: Self) {
+        later.for_each(|evicted| self.push(evicted));
+    }
+
     /// Makes room for `more` at once.
     pub fn reserve(&mut self, more: usize) {
         self.rest.reserve(more);

@@ -6,7 +6,7 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::ffi::{Args, Slot, Vectorcall};
 use crate::memo::Memo;
 
-/// A cached method of one object.
+// No docstring: `__doc__` is that of the method.
 #[pyclass(module = "penstock", frozen, weakref)]
 pub struct BoundMemo {
     slot: Slot,
@@ -97,6 +97,11 @@ impl BoundMemo {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.forward("make_key", args, kwargs)
+    }
+
+    #[getter]
+    fn __module__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.func.bind(py).getattr("__module__")
     }
 
     #[getter]

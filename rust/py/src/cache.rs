@@ -12,7 +12,7 @@ use crate::convert::Ttl;
 use crate::flight::Flight;
 use crate::hooks::{Hooks, deadline};
 use crate::key::Probe;
-use crate::store::{Store, Table};
+use crate::store::{Gone, Store, Table};
 
 /// A bounded mapping with expiry, for use from any thread.
 ///
@@ -121,19 +121,30 @@ impl PyCache {
         moment: Moment,
     ) -> PyResult<Option<(Bound<'py, PyAny>, u64)>> {
         let mut expired = None;
-        let found = self
-            .entries
-            .probe(py, key, |table, at| match table.get(at, &moment) {
-                Lookup::Hit(value, deadline) => Some((value.bind(py).clone(), deadline)),
-                Lookup::Miss(gone) => {
-                    expired = gone;
-                    None
-                }
-            })?;
+        let found = self.read_into(py, key, moment, &mut expired)?;
         match expired {
             Some(gone) => self.finish_one(py, Some(gone)).map(|()| found),
             None => Ok(found),
         }
+    }
+
+    /// The same; an expired entry that is found is handed over.
+    #[inline]
+    pub fn read_into<'py>(
+        &self,
+        py: Python<'py>,
+        key: &impl Probe,
+        moment: Moment,
+        expired: &mut Option<Evicted<Py<PyAny>, Py<PyAny>>>,
+    ) -> PyResult<Option<(Bound<'py, PyAny>, u64)>> {
+        self.entries
+            .probe(py, key, |table, at| match table.get(at, &moment) {
+                Lookup::Hit(value, deadline) => Some((value.bind(py).clone(), deadline)),
+                Lookup::Miss(gone) => {
+                    *expired = gone;
+                    None
+                }
+            })
     }
 
     /// The live value of a key and its deadline, without any effect.
@@ -159,7 +170,8 @@ impl PyCache {
         Ok(self.peek_at(py, key, moment)?.map(|(value, _)| value))
     }
 
-    /// Stores an entry; false if it was not to be stored.
+    /// Stores an entry for a caller.
+    #[inline]
     pub fn write<'py>(
         &self,
         py: Python<'py>,
@@ -167,7 +179,24 @@ impl PyCache {
         object: &Bound<'py, PyAny>,
         value: &Bound<'py, PyAny>,
         ttl: &Ttl<'py>,
+    ) -> PyResult<()> {
+        let mut gone = Evictions::new();
+        let stored = self.store(py, key, object, value, ttl, Write::Set, &mut gone);
+        self.hooks.finish(py, gone)?;
+        stored.map(drop)
+    }
+
+    /// Stores an entry; false if it was not to be stored.
+    #[expect(clippy::too_many_arguments, reason = "an entry has this many parts")]
+    pub fn store<'py>(
+        &self,
+        py: Python<'py>,
+        key: &impl Probe,
+        object: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        ttl: &Ttl<'py>,
         by: Write<'_>,
+        gone: &mut Gone<Py<PyAny>>,
     ) -> PyResult<bool> {
         let ttl = ttl.resolve(self.limits.ttl)?.map(|ttl| self.shorten(ttl));
         let weight = self.hooks.weight(py, object, value)?;
@@ -186,12 +215,11 @@ impl PyCache {
             self.forget_flight(py, key)?;
         }
         let hash = key.hash();
-        let mut gone = Evictions::new();
         let mut now = 0;
         if self.start_time(ttl) {
             now = moment.now();
             self.entries
-                .with(py, |table| table.reclaim(&moment, &mut gone))?;
+                .with(py, |table| table.reclaim(&moment, gone))?;
         }
         let stored = self.entries.probe(py, key, |table, at| {
             if let Write::Loaded(flight) = by
@@ -202,11 +230,10 @@ impl PyCache {
             let (key, value) = (object.clone().unbind(), value.clone().unbind());
             let deadline = deadline(now, ttl);
             table
-                .set(at, hash, key, value, weight, deadline, now, &mut gone)
+                .set(at, hash, key, value, weight, deadline, now, gone)
                 .map(|()| true)
         });
-        self.hooks.finish(py, gone)?;
-        stored?.map_err(|_| PyMemoryError::new_err("a cache holds at most 4294967294 entries"))
+        stored?.map_err(|_| PyMemoryError::new_err("a cache holds at most 4294967295 entries"))
     }
 
     /// Whether a write has to know the time; from now on if it brings a first ttl.
@@ -218,15 +245,20 @@ impl PyCache {
         self.is_timed()
     }
 
-    /// Takes every due entry out; returns how many and the time.
-    pub fn expire_due(&self, py: Python<'_>) -> PyResult<(usize, Moment)> {
+    /// Takes every due entry out and then does `act`; `on_evict` hears of both together.
+    pub fn expire_then<R>(
+        &self,
+        py: Python<'_>,
+        act: impl FnOnce(&mut Table<Py<PyAny>>, &mut Gone<Py<PyAny>>) -> R,
+    ) -> PyResult<R> {
         let moment = self.moment(py, false)?;
         let mut gone = Evictions::new();
-        self.entries
-            .with(py, |table| table.expire(&moment, &mut gone))?;
-        let count = gone.len();
+        let result = self.entries.with(py, |table| {
+            table.expire(&moment, &mut gone);
+            act(table, &mut gone)
+        })?;
         self.hooks.finish(py, gone)?;
-        Ok((count, moment))
+        Ok(result)
     }
 
     /// Takes the live entry of a key out and returns its value.
@@ -250,12 +282,9 @@ impl PyCache {
 
     /// Live entries from the first to be evicted to the last.
     pub fn snapshot(&self, py: Python<'_>) -> PyResult<Vec<(Py<PyAny>, Py<PyAny>)>> {
-        self.expire_due(py)?;
-        self.entries.with(py, |table| {
-            table
-                .iter()
-                .map(|(key, value)| (key.clone_ref(py), value.clone_ref(py)))
-                .collect()
+        self.expire_then(py, |table, _| {
+            let clone = |(key, value): &(Py<_>, Py<_>)| (key.clone_ref(py), value.clone_ref(py));
+            table.iter().map(clone).collect()
         })
     }
 

@@ -172,30 +172,34 @@ pub fn reading(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     ))
 }
 
-fn index<'py>(value: &Bound<'py, PyAny>) -> Option<Bound<'py, PyAny>> {
-    if value.is_instance_of::<PyBool>() {
-        return None;
+/// What `operator.index` makes of a value; nothing for a bool and for what is no int.
+fn index<'py>(value: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    if value.is_instance_of::<PyBool>() || !value.hasattr("__index__")? {
+        return Ok(None);
     }
-    let operator = value.py().import("operator").ok()?;
-    operator.call_method1("index", (value,)).ok()
+    let operator = value.py().import("operator")?;
+    operator.call_method1("index", (value,)).map(Some)
 }
 
 /// An int in `low..=LARGEST`.
 fn bounded(value: &Bound<'_, PyAny>, low: u64, what: &str, kind: &str) -> PyResult<u64> {
-    let number = index(value).ok_or_else(|| wrong_type(&format!("{what}{kind}"), value))?;
+    let Some(number) = index(value)? else {
+        return Err(wrong_type(&format!("{what}{kind}"), value));
+    };
+    match number.extract::<u64>() {
+        Ok(number) if (low..=LARGEST).contains(&number) => return Ok(number),
+        Err(error) if !error.is_instance_of::<PyOverflowError>(value.py()) => return Err(error),
+        _ => {}
+    }
     let limits = if what.ends_with("return ") {
         "an int "
     } else {
         ""
     };
-    match number.extract::<u64>() {
-        Ok(number) if number < low => {}
-        Ok(number) if number <= LARGEST => return Ok(number),
-        Err(error) if !error.is_instance_of::<PyOverflowError>(value.py()) => return Err(error),
-        _ if number.lt(low)? => {}
-        _ => return Err(wrong_value(&format!("{what}{limits}<= {LARGEST}"), &number)),
+    if number.lt(low)? {
+        return Err(wrong_value(&format!("{what}{limits}>= {low}"), value));
     }
-    Err(wrong_value(&format!("{what}{limits}>= {low}"), &number))
+    Err(wrong_value(&format!("{what}{limits}<= {LARGEST}"), value))
 }
 
 /// A maximum number of entries, or of weight.

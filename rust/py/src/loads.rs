@@ -1,5 +1,7 @@
 //! Loads of a cache: one at a time for each key, and none that undoes an invalidation.
 
+use std::sync::Arc;
+
 use penstock_core::{Evictions, Lookup, NEVER};
 use pyo3::prelude::*;
 
@@ -7,6 +9,7 @@ use crate::cache::{PyCache, Write};
 use crate::convert::Ttl;
 use crate::flight::{Flight, Role, Round};
 use crate::key::{Key, Probe};
+use crate::store::Gone;
 
 impl PyCache {
     /// Loads the value of a key that was not found, or waits for the thread that does.
@@ -23,16 +26,18 @@ impl PyCache {
             let flight = self.flight(py, key, hash, false)?;
             match flight.get().join(py, Round::new())? {
                 Role::Lead(round) => {
+                    let mut gone = Evictions::new();
                     // Somebody may have finished between the look-up and here.
                     let result = match self.glance(py, &probe) {
-                        Ok(None) => self.lead(py, &flight, ttl, &call),
+                        Ok(None) => self.lead(py, &flight, ttl, &call, &mut gone),
                         Ok(Some(value)) => Ok(value),
                         Err(error) => Err(error),
                     };
-                    if flight.get().leave(py, Some(&round))? {
-                        self.unregister(py, &flight)?;
-                    }
+                    let left = self.leave(py, &flight, Some(&round));
                     round.end(py, &result)?;
+                    left?;
+                    // What `on_evict` raises is nobody's business but this thread's.
+                    self.hooks.finish(py, gone)?;
                     return result;
                 }
                 Role::Wait(round) => {
@@ -53,13 +58,14 @@ impl PyCache {
         flight: &Py<Flight>,
         ttl: &Ttl<'py>,
         call: impl Fn() -> PyResult<Bound<'py, PyAny>>,
+        gone: &mut Gone<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let start = self.now(py)?;
         let result = call();
         let ns = self.now(py).map(|now| now.saturating_sub(start));
         match result {
             Ok(value) => {
-                self.commit(py, flight, &value, ns?, ttl)?;
+                self.commit(py, flight, &value, ns?, ttl, gone)?;
                 Ok(value)
             }
             Err(error) => {
@@ -78,6 +84,7 @@ impl PyCache {
         value: &Bound<'py, PyAny>,
         ns: u64,
         ttl: &Ttl<'py>,
+        gone: &mut Gone<Py<PyAny>>,
     ) -> PyResult<bool> {
         self.entries.with(py, |table| {
             table.counters.loads += 1;
@@ -87,15 +94,25 @@ impl PyCache {
         if !flight.valid(py)? {
             return Ok(false);
         }
-        let key = Key::hashed(flight.key().bind(py), flight.hash());
-        self.write(
-            py,
-            &key,
-            flight.key().bind(py),
-            value,
-            ttl,
-            Write::Loaded(flight),
-        )
+        let object = flight.key().bind(py);
+        let key = Key::hashed(object, flight.hash());
+        let by = Write::Loaded(flight);
+        self.store(py, &key, object, value, ttl, by, gone)
+    }
+
+    /// Ends one part in a flight; the last one takes it out of the register.
+    pub fn leave(
+        &self,
+        py: Python<'_>,
+        flight: &Py<Flight>,
+        round: Option<&Arc<Round>>,
+    ) -> PyResult<()> {
+        if flight.get().leave(py, round)? {
+            let hash = flight.get().hash();
+            self.flights
+                .remove_where(py, hash, &0, |other| other.is(flight))?;
+        }
+        Ok(())
     }
 
     pub fn count_failure(&self, py: Python<'_>, ns: u64) -> PyResult<()> {
@@ -129,13 +146,6 @@ impl PyCache {
                     mine.clone_ref(py)
                 }
             })
-    }
-
-    /// Takes a flight that nobody uses any more out of the register.
-    pub fn unregister(&self, py: Python<'_>, flight: &Py<Flight>) -> PyResult<()> {
-        let hash = flight.get().hash();
-        self.flights
-            .remove_where(py, hash, &0, |other| other.is(flight))
     }
 
     /// Keeps the load of a key that is in progress, if one is, from storing its value.

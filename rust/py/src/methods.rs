@@ -12,14 +12,13 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyIterator, PyList, PyMapping, PyString};
 
-use crate::cache::{Limits, PyCache, Write};
+use crate::cache::{Limits, PyCache};
 use crate::convert::{self, Maybe, Ttl, to_seconds};
 use crate::ffi::{Args, FastMethod, FastSetItem};
 use crate::flight::Flight;
 use crate::hooks::{Hooks, deadline};
 use crate::key::{Key, Probe};
 use crate::stats::PyCacheStats;
-use crate::store::Table;
 
 #[pymethods]
 impl PyCache {
@@ -119,13 +118,11 @@ impl PyCache {
         value: &Bound<'py, PyAny>,
         ttl: Ttl<'py>,
     ) -> PyResult<()> {
-        self.write(key.py(), &Key::new(key)?, key, value, &ttl, Write::Set)
-            .map(drop)
+        self.write(key.py(), &Key::new(key)?, key, value, &ttl)
     }
 
     fn __setitem__<'py>(&self, key: &Bound<'py, PyAny>, value: &Bound<'py, PyAny>) -> PyResult<()> {
-        self.write(key.py(), &Key::new(key)?, key, value, &Ttl::Own, Write::Set)
-            .map(drop)
+        self.write(key.py(), &Key::new(key)?, key, value, &Ttl::Own)
     }
 
     fn __delitem__(&self, key: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -144,8 +141,7 @@ impl PyCache {
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        self.expire_due(py)?;
-        self.entries.with(py, |table| table.len())
+        self.expire_then(py, |table, _| table.len())
     }
 
     fn __iter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyIterator>> {
@@ -199,14 +195,18 @@ impl PyCache {
         py: Python<'py>,
         keys: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let found = PyDict::new(py);
+        let keys = keys.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+        let probes = keys.iter().map(Key::new).collect::<PyResult<Vec<_>>>()?;
         let moment = self.moment(py, false)?;
-        for key in keys.try_iter()? {
-            let key = key?;
-            if let Some((value, _)) = self.read_at(py, &Key::new(&key)?, moment)? {
+        let (found, mut gone) = (PyDict::new(py), Evictions::new());
+        for (key, probe) in keys.iter().zip(&probes) {
+            let mut expired = None;
+            if let Some((value, _)) = self.read_into(py, probe, moment, &mut expired)? {
                 found.set_item(key, value)?;
             }
+            gone.append(expired.into());
         }
+        self.hooks.finish(py, gone)?;
         Ok(found)
     }
 
@@ -253,7 +253,7 @@ impl PyCache {
             return Ok(value);
         }
         let default = default.unwrap_or_else(|| py.None().into_bound(py));
-        self.write(py, &probe, key, &default, &Ttl::Own, Write::Set)?;
+        self.write(py, &probe, key, &default, &Ttl::Own)?;
         Ok(default)
     }
 
@@ -272,8 +272,8 @@ impl PyCache {
         ttl: Ttl<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = key.py();
-        convert::called("loader", loader)?;
         let probe = Key::new(key)?;
+        convert::called("loader", loader)?;
         ttl.resolve(None)?;
         match self.read(py, &probe)? {
             Some((value, _)) => Ok(value),
@@ -296,13 +296,14 @@ impl PyCache {
 
     /// Remove and return the least recently used entry.
     fn popitem(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
-        self.expire_due(py)?;
-        let Some(gone) = self.entries.with(py, Table::remove_first)? else {
-            return Err(PyKeyError::new_err("popitem(): cache is empty"));
-        };
-        let pair = (gone.key.clone_ref(py), gone.value.clone_ref(py));
+        let pair = self.expire_then(py, |table, gone| {
+            let first = table.remove_first()?;
+            let pair = (first.key.clone_ref(py), first.value.clone_ref(py));
+            gone.push(first);
+            Some(pair)
+        })?;
+        let pair = pair.ok_or_else(|| PyKeyError::new_err("popitem(): cache is empty"))?;
         self.forget_flight(py, &Key::new(pair.0.bind(py))?)?;
-        self.finish_one(py, Some(gone))?;
         Ok(pair)
     }
 
@@ -314,14 +315,14 @@ impl PyCache {
         let ttl = ttl.resolve(self.limits.ttl)?.map(|ttl| self.shorten(ttl));
         let moment = self.moment(py, ttl.is_some())?;
         let mut gone = Evictions::new();
-        let now = if self.start_time(ttl) {
-            moment.now()
-        } else {
-            0
-        };
+        let timed = ttl.is_some() || self.is_timed();
+        let now = if timed { moment.now() } else { 0 };
         let touched = self.entries.probe(py, &probe, |table, at| {
             table.touch(at, deadline(now, ttl), now, &mut gone)
         })?;
+        if touched {
+            self.start_time(ttl);
+        }
         self.hooks.finish(py, gone)?;
         Ok(touched)
     }
@@ -340,17 +341,13 @@ impl PyCache {
 
     /// Remove every entry whose time is over, and return how many there were.
     fn expire(&self, py: Python<'_>) -> PyResult<usize> {
-        self.expire_due(py).map(|(count, _)| count)
+        self.expire_then(py, |_, gone| gone.len())
     }
 
     /// Change *maxsize*, evicting what no longer fits.
     fn resize(&self, py: Python<'_>, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
         let capacity = convert::maxsize(maxsize)?.unwrap_or(u64::MAX);
-        self.expire_due(py)?;
-        let mut gone = Evictions::new();
-        self.entries
-            .with(py, |table| table.resize(capacity, 0, &mut gone))?;
-        self.hooks.finish(py, gone)
+        self.expire_then(py, |table, gone| table.resize(capacity, 0, gone))
     }
 
     /// Remove every entry.
@@ -363,10 +360,10 @@ impl PyCache {
 
     /// Return what the cache has done so far.
     fn stats(&self, py: Python<'_>) -> PyResult<PyCacheStats> {
-        self.expire_due(py)?;
         let maxsize = self.maxsize(py)?;
-        self.entries.with(py, |table| {
-            PyCacheStats::of(table.counters, table.len() as u64, table.weight(), maxsize)
+        self.expire_then(py, |table, _| {
+            let (size, weight) = (table.len() as u64, table.weight());
+            PyCacheStats::of(table.counters, size, weight, maxsize)
         })
     }
 
@@ -394,8 +391,11 @@ impl PyCache {
         ttl: Ttl<'py>,
     ) -> PyResult<bool> {
         let py = flight.py();
-        let stored = self.commit(py, flight.as_unbound(), value, from_seconds(seconds), &ttl);
-        self.release(py, flight)?;
+        let mut gone = Evictions::new();
+        let ns = from_seconds(seconds);
+        let stored = self.commit(py, flight.as_unbound(), value, ns, &ttl, &mut gone);
+        self.leave(py, flight.as_unbound(), None)?;
+        self.hooks.finish(py, gone)?;
         stored
     }
 
@@ -405,7 +405,7 @@ impl PyCache {
         if let Some(seconds) = seconds {
             self.count_failure(py, from_seconds(seconds))?;
         }
-        self.release(py, flight)
+        self.leave(py, flight.as_unbound(), None)
     }
 
     fn _invalidate(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -422,7 +422,8 @@ impl PyCache {
         let maxsize = self
             .maxsize(py)?
             .map_or_else(|| "None".to_owned(), |size| size.to_string());
-        let size = self.__len__(py)?;
+        let moment = self.moment(py, false)?;
+        let size = self.entries.with(py, |table| table.live(&moment))?;
         let name = match &self.name {
             Some(name) => format!(", name={}", name.bind(py).repr()?),
             None => String::new(),
@@ -514,8 +515,8 @@ impl FastSetItem for PyCache {
             return None;
         }
         let py = this.py();
-        let set = |probe| cache.write(py, &probe, key, value, &Ttl::Own, Write::Set);
-        Some(Key::new(key).and_then(set).map(drop))
+        let set = |probe| cache.write(py, &probe, key, value, &Ttl::Own);
+        Some(Key::new(key).and_then(set))
     }
 
     fn original() -> &'static OnceLock<objobjargproc> {
@@ -535,14 +536,7 @@ impl PyCache {
     fn write_all<'py>(&self, pairs: &Bound<'py, PyAny>, ttl: &Ttl<'py>) -> PyResult<()> {
         for (number, pair) in pairs.try_iter()?.enumerate() {
             let [key, value] = split(number, &pair?)?;
-            self.write(key.py(), &Key::new(&key)?, &key, &value, ttl, Write::Set)?;
-        }
-        Ok(())
-    }
-
-    fn release(&self, py: Python<'_>, flight: &Bound<'_, Flight>) -> PyResult<()> {
-        if flight.get().leave(py, None)? {
-            self.unregister(py, flight.as_unbound())?;
+            self.write(key.py(), &Key::new(&key)?, &key, &value, ttl)?;
         }
         Ok(())
     }

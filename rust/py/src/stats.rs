@@ -2,6 +2,7 @@
 
 use penstock_core::Counters;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::convert::to_seconds;
 
@@ -86,6 +87,25 @@ impl PyCacheStats {
             0 => 0.0,
             reads => self.hits as f64 / reads as f64,
         }
+    }
+
+    /// Pickles by its fields.
+    fn __getnewargs_ex__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyTuple>, Bound<'py, PyDict>)> {
+        let fields = PyDict::new(py);
+        fields.set_item("hits", self.hits)?;
+        fields.set_item("misses", self.misses)?;
+        fields.set_item("loads", self.loads)?;
+        fields.set_item("load_failures", self.load_failures)?;
+        fields.set_item("load_seconds", self.load_seconds)?;
+        fields.set_item("evictions", self.evictions)?;
+        fields.set_item("expirations", self.expirations)?;
+        fields.set_item("size", self.size)?;
+        fields.set_item("weight", self.weight)?;
+        fields.set_item("maxsize", self.maxsize)?;
+        Ok((PyTuple::empty(py), fields))
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

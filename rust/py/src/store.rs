@@ -140,9 +140,9 @@ impl<V> Store<V> {
                 return Ok(done);
             }
         }
-        Err(PyRuntimeError::new_err(format!(
-            "the cache got new keys of one hash {PATIENCE} times while they were compared"
-        )))
+        Err(PyRuntimeError::new_err(
+            "the cache kept changing while keys were compared",
+        ))
     }
 
     /// Takes the entry that `matches` out, whatever its key.

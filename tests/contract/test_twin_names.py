@@ -1,0 +1,90 @@
+"""Both backends have the same names, signatures and first lines of documentation."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from tests.backends import BACKENDS, load_backend
+
+if "native" in BACKENDS:
+    NATIVE = load_backend("native")
+else:
+    pytest.skip("ONLY ONE BACKEND IS TESTED: PENSTOCK_PURE is set", allow_module_level=True)
+PURE = load_backend("pure")
+
+CLASSES = ["BoundMemo", "Cache", "CacheStats", "Flight", "Memo", "Ready"]
+#: What the asynchronous layer uses.
+PROTOCOL = {"_abandon", "_begin", "_commit", "_invalidate"}
+
+
+def public(cls: type) -> set[str]:
+    return {name for name in dir(cls) if not name.startswith("_") or name in PROTOCOL}
+
+
+MEMBERS = [(cls, name) for cls in CLASSES for name in sorted(public(getattr(NATIVE, cls)))]
+
+
+def first_line(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def parameters(function: object) -> list[tuple[str, str, str]]:
+    """Names, kinds and defaults; whether ``self`` has a name is of no interest."""
+    signature = inspect.signature(function)  # type: ignore[arg-type]  # of anything callable
+    return [
+        (parameter.name, parameter.kind.name, repr(parameter.default))
+        for parameter in signature.parameters.values()
+        if parameter.name != "self"
+    ]
+
+
+def test_the_modules_have_the_same_names() -> None:
+    for name in PURE.__all__:
+        assert hasattr(NATIVE, name), name
+    native = {name for name in vars(NATIVE) if not name.startswith("_")}
+    assert native == set(PURE.__all__)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_the_classes_have_the_same_public_members(cls: str) -> None:
+    internal = {"key", "hashed", "load", "users", "revoke"} if cls == "Flight" else set()
+    assert public(getattr(PURE, cls)) - internal == public(getattr(NATIVE, cls))
+
+
+@pytest.mark.parametrize(("cls", "name"), MEMBERS)
+def test_members_have_the_same_signature(cls: str, name: str) -> None:
+    native, pure = (getattr(getattr(backend, cls), name) for backend in (NATIVE, PURE))
+    assert callable(native) == callable(pure)
+    if callable(native):
+        try:
+            expected = parameters(native)
+        except ValueError:
+            assert (cls, name) in {("Cache", "pop"), ("Ready", "send"), ("Ready", "throw")} | {
+                ("Ready", "close")
+            }, "a method has no readable signature"
+        else:
+            assert parameters(pure) == expected
+
+
+@pytest.mark.parametrize("cls", ["Cache", "CacheStats", "Memo"])
+def test_constructors_have_the_same_signature(cls: str) -> None:
+    assert parameters(getattr(PURE, cls)) == parameters(getattr(NATIVE, cls))
+
+
+@pytest.mark.parametrize(("cls", "name"), MEMBERS)
+def test_members_have_the_same_first_line(cls: str, name: str) -> None:
+    native, pure = (getattr(getattr(backend, cls), name) for backend in (NATIVE, PURE))
+    if first_line(native):
+        assert first_line(pure) == first_line(native)
+
+
+# BoundMemo shows the docstring of the method that it is.
+DOCUMENTED = [name for name in CLASSES if name != "BoundMemo"]
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTED, "duration", "set_recursive_load"])
+def test_names_of_the_module_have_the_same_first_line(name: str) -> None:
+    native, pure = (inspect.getdoc(getattr(backend, name)) or "" for backend in (NATIVE, PURE))
+    lines = [[line for line in text.splitlines() if line] for text in (native, pure)]
+    assert lines[0][0] == lines[1][0]

@@ -1,0 +1,43 @@
+"""Loaders that a test lets go when it likes, and steps of an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+
+__all__ = ["HeldLoader", "settle"]
+
+
+async def settle(steps: int = 10) -> None:
+    """Let the event loop take some steps; without time passing, that is all it has to do."""
+    for _ in range(steps):
+        await asyncio.sleep(0)
+
+
+class HeldLoader:
+    """
+    A coroutine function whose calls wait until they are released.
+
+    Call number n, counted from 1, returns ``"<first argument> n"``.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[object] = []
+        self.cancelled: list[int] = []
+        self._gates: list[asyncio.Event] = []
+
+    async def __call__(self, key: object = "nothing") -> str:
+        self.calls.append(key)
+        number = len(self.calls)
+        gate = asyncio.Event()
+        self._gates.append(gate)
+        try:
+            await gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled.append(number)
+            raise
+        return f"{key} {number}"
+
+    def release(self, *numbers: int) -> None:
+        """Let these calls return, or all that there are."""
+        for number in numbers or range(1, len(self._gates) + 1):
+            self._gates[number - 1].set()
