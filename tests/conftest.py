@@ -13,5 +13,6 @@ settings.register_profile(
 )
 # The same examples in every run: a failure in CI is one that everybody can repeat.
 settings.register_profile("ci", settings.get_profile("fast"), derandomize=True)
-settings.register_profile("thorough", settings.get_profile("fast"), max_examples=2000)
+settings.register_profile("thorough", settings.get_profile("ci"), max_examples=1000)
+settings.register_profile("explore", settings.get_profile("fast"), max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))

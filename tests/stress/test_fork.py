@@ -32,7 +32,7 @@ class HeldLoader:
         return f"call {self.calls}"
 
 
-@in_child(limit=60)
+@in_child
 def test_cache_in_use_by_threads_works_in_a_fork() -> None:
     sys.setswitchinterval(1e-5)
     cache: Cache[object, object] = Cache(20)

@@ -178,7 +178,7 @@ def call(function: Callable[..., object], source: random.Random) -> None:
         del result
 
 
-@in_child(limit=60)
+@in_child
 @cases("kind", ["classes", "functions", "cache", "stats", "memo", "coroutine", "flight", "ready"])
 def test_junk_ends_in_a_value_or_an_exception(kind: str) -> None:
     be_quiet()
@@ -193,7 +193,7 @@ def test_junk_ends_in_a_value_or_an_exception(kind: str) -> None:
                     raise AssertionError(f"{name} panicked") from error
 
 
-@in_child(limit=60)
+@in_child
 def test_junk_in_one_argument_at_a_time_ends_in_a_value_or_an_exception() -> None:
     be_quiet()
     options = ("maxsize", "ttl", "tti", "policy", "weigher", "on_evict", "jitter", "timer", "name")

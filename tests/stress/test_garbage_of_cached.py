@@ -195,16 +195,16 @@ def test_finished_loads_keep_neither_loop_nor_task_nor_arguments() -> None:
 
 
 @in_child
-def test_failed_loads_of_threads_keep_no_arguments() -> None:
+def test_failed_calls_free_their_arguments_at_once() -> None:
     @cached(key=lambda argument: "key")
     def load(argument: Node) -> int:
         raise ValueError
 
-    argument = Node()
-    died = weakref.ref(argument)
-    for call in (load, load.refresh):
+    gc.disable()
+    for call in (load, load.refresh, lambda argument: load.cache.get_or_load(argument, load)):
+        argument = Node()
+        died = weakref.ref(argument)
         with contextlib.suppress(ValueError):
             call(argument)
-    del argument
-    collect()
-    assert died() is None
+        del argument
+        assert died() is None

@@ -1,4 +1,4 @@
-"""The threads that refresh stale values: started once, replaced when they end, and never in the way."""
+"""The threads that refresh stale values: started once, replaced, and never in the way."""
 
 from __future__ import annotations
 

@@ -71,8 +71,8 @@ class _Load:
             logger.warning("loading %r, for which nobody waits, failed", self.key, exc_info=error)
 
     def may_be_joined(self) -> bool:
-        """Whether its value is still wanted: nobody has invalidated the key since it began."""
-        return self.flight is None or self.flight.valid
+        """Whether it goes on, and its value is still wanted: nobody has invalidated the key."""
+        return not self.ended and (self.flight is None or self.flight.valid)
 
     def waits_on(self, other: _Load) -> bool:
         """Whether it cannot finish before *other* has."""
@@ -135,7 +135,8 @@ class AsyncLoads:
         except RuntimeError:  # called outside a loop: whoever awaits later will see to it
             return
         flights = self._flights(loop)
-        if key not in flights:
+        load = flights.get(key)
+        if load is None or load.ended:
             load = self._start(flights, key, args, kwargs)
             load.background = True
             self._background.add(load)

@@ -109,7 +109,7 @@ class SyncLoads:
         def run() -> None:
             try:
                 self.refresh(key, args, kwargs)
-            except Exception:
+            except BaseException:  # what ends this thread's job must not end the thread
                 logger.warning("refreshing %r behind a stale value failed", key, exc_info=True)
             finally:
                 background.pending.pop(job, None)

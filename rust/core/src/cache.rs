@@ -59,7 +59,7 @@ pub struct Cache<K, V, P = Lru> {
     fixed: Vec<u64>,
     tti: Option<u64>,
     capacity: u64,
-    weight: u64,
+    weight: u128,
     seed: u64,
     /// What has happened so far.
     pub counters: Counters,
@@ -110,7 +110,7 @@ impl<K, V, P: Policy> Cache<K, V, P> {
     }
 
     /// Sum of the weights.
-    pub fn weight(&self) -> u64 {
+    pub fn weight(&self) -> u128 {
         self.weight
     }
 
@@ -137,6 +137,20 @@ impl<K, V, P: Policy> Cache<K, V, P> {
                         .is_some_and(|(key, value)| matches(key, value))
             })
             .copied()
+    }
+
+    /// The entries that have this hash.
+    pub fn of_hash(&self, hash: u64) -> impl Iterator<Item = &(K, V)> {
+        let places = self.index.iter_hash(self.spread(hash));
+        places
+            .filter(move |&&at| self.slab.hash(at) == hash)
+            .filter_map(|&at| self.slab.pair(at))
+    }
+
+    /// The hash and key of the entry that goes first.
+    pub fn first(&self) -> Option<(u64, &K)> {
+        let at = self.policy.victim()?;
+        Some((self.slab.hash(at), &self.slab.pair(at)?.0))
     }
 
     /// Reads the entry at `at` as a use of it: counts, refreshes its recency and its idle deadline.
@@ -200,7 +214,7 @@ impl<K, V, P: Policy> Cache<K, V, P> {
                     cause: Cause::Replaced,
                 });
             }
-            self.weight -= self.weight_of(at);
+            self.weight -= u128::from(self.weight_of(at));
             self.weigh(at, weight);
             self.policy.accessed(&mut self.slab, at);
             self.assign(at, deadline, now);
@@ -341,7 +355,7 @@ impl<K, V, P: Policy> Cache<K, V, P> {
     }
 
     fn weigh(&mut self, at: u32, weight: u64) {
-        self.weight += weight;
+        self.weight += u128::from(weight);
         if let Some(weights) = &mut self.weights {
             put(weights, at, weight, 0);
         }
@@ -367,7 +381,7 @@ impl<K, V, P: Policy> Cache<K, V, P> {
     /// Makes room for `weight` more; expired entries go before live ones.
     #[inline]
     fn make_room(&mut self, weight: u64, now: u64, out: &mut Evictions<K, V>) {
-        while self.weight.saturating_add(weight) > self.capacity {
+        while self.weight + u128::from(weight) > u128::from(self.capacity) {
             if self.expire_one(now, out) {
                 continue;
             }
@@ -402,7 +416,7 @@ impl<K, V, P: Policy> Cache<K, V, P> {
         if let Some(wheel) = &mut self.wheel {
             wheel.cancel(at);
         }
-        self.weight -= self.weight_of(at);
+        self.weight -= u128::from(self.weight_of(at));
         match cause {
             Cause::Size => self.counters.evictions += 1,
             Cause::Expired => self.counters.expirations += 1,

@@ -286,7 +286,7 @@ fn run(
         prop_assert_eq!(unordered, sorted);
         prop_assert_eq!(cache.len(), model.entries.len());
         prop_assert_eq!(cache.is_empty(), model.entries.is_empty());
-        prop_assert_eq!(cache.weight(), model.weight());
+        prop_assert_eq!(cache.weight(), u128::from(model.weight()));
         prop_assert_eq!(cache.counters, model.counters);
     }
     Ok(())

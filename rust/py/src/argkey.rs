@@ -18,6 +18,9 @@ fn mark(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     MARK.get_or_try_init(py, make).map(|mark| mark.bind(py))
 }
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("the hash of tuples is that of 64-bit builds");
+
 /// The parts of a key that is a tuple.
 pub struct ArgsKey<'a, 'py> {
     parts: Parts<'a, 'py>,

@@ -132,6 +132,18 @@ impl BoundMemo {
         Ok(self.func.bind(py).as_any().hash()? ^ instance.hash()?)
     }
 
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    /// A copy is bound to a copy of the object, as that of any method.
+    fn __deepcopy__(&self, memo: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = memo.py();
+        let deepcopy = py.import("copy")?.getattr("deepcopy")?;
+        let instance = deepcopy.call1((&self.instance, memo))?;
+        Ok(Self::new(self.func.bind(py).clone(), instance))
+    }
+
     /// Pickles as the attribute that it is.
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let name = self.func.bind(py).getattr("__name__")?;

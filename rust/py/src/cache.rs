@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use penstock_core::{Clock, Evicted, Evictions, Lookup};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
 
 use crate::clock::Moment;
 use crate::convert::Ttl;
@@ -42,7 +41,7 @@ pub struct PyCache {
     pub(crate) flights: Store<Py<Flight>>,
     pub(crate) hooks: Hooks,
     pub(crate) limits: Limits,
-    pub(crate) name: Option<Py<PyString>>,
+    pub(crate) name: Option<String>,
     timed: AtomicBool,
     /// State of the generator behind `jitter`.
     random: AtomicU64,
@@ -65,12 +64,23 @@ pub enum Write<'a> {
     Loaded(&'a Flight),
 }
 
+impl Write<'_> {
+    fn too_heavy(self, weight: u64, capacity: u64) -> PyResult<bool> {
+        match self {
+            Self::Set => Err(PyValueError::new_err(format!(
+                "weight {weight} exceeds maxsize {capacity}"
+            ))),
+            Self::Loaded(_) => Ok(false),
+        }
+    }
+}
+
 impl PyCache {
     pub fn build(
         maxsize: Option<u64>,
         limits: Limits,
         hooks: Hooks,
-        name: Option<Py<PyString>>,
+        name: Option<String>,
         seed: u64,
     ) -> Self {
         let capacity = maxsize.unwrap_or(u64::MAX);
@@ -203,17 +213,11 @@ impl PyCache {
         if self.hooks.weighs() {
             let capacity = self.entries.with(py, |table| table.capacity())?;
             if weight > capacity {
-                let message = format!("weight {weight} exceeds maxsize {capacity}");
-                return match by {
-                    Write::Set => Err(PyValueError::new_err(message)),
-                    Write::Loaded(_) => Ok(false),
-                };
+                return by.too_heavy(weight, capacity);
             }
         }
         let moment = self.moment(py, ttl.is_some())?;
-        if matches!(by, Write::Set) {
-            self.forget_flight(py, key)?;
-        }
+        let strangers = self.strangers(py, key)?;
         let hash = key.hash();
         let mut now = 0;
         if self.start_time(ttl) {
@@ -222,18 +226,28 @@ impl PyCache {
                 .with(py, |table| table.reclaim(&moment, gone))?;
         }
         let stored = self.entries.probe(py, key, |table, at| {
-            if let Write::Loaded(flight) = by
-                && !flight.valid(py).unwrap_or(false)
-            {
-                return Ok(false);
+            match by {
+                Write::Set => self.revoke(py, key, &strangers),
+                Write::Loaded(flight) if flight.valid(py).unwrap_or(false) => {}
+                Write::Loaded(_) => return Ok(Some(false)),
+            }
+            // The timer may have changed the size, or the user in another thread.
+            if weight > table.capacity() {
+                return Ok(None);
             }
             let (key, value) = (object.clone().unbind(), value.clone().unbind());
             let deadline = deadline(now, ttl);
             table
                 .set(at, hash, key, value, weight, deadline, now, gone)
-                .map(|()| true)
-        });
-        stored?.map_err(|_| PyMemoryError::new_err("a cache holds at most 4294967295 entries"))
+                .map(|()| Some(true))
+        })?;
+        match stored {
+            Ok(Some(stored)) => Ok(stored),
+            Ok(None) => by.too_heavy(weight, self.entries.with(py, |table| table.capacity())?),
+            Err(_) => Err(PyMemoryError::new_err(
+                "a cache holds at most 4294967295 entries",
+            )),
+        }
     }
 
     /// Whether a write has to know the time; from now on if it brings a first ttl.
@@ -268,10 +282,11 @@ impl PyCache {
         key: &impl Probe,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let moment = self.moment(py, false)?;
-        self.forget_flight(py, key)?;
-        let gone = self
-            .entries
-            .probe(py, key, |table, at| table.remove(at, &moment))?;
+        let strangers = self.strangers(py, key)?;
+        let gone = self.entries.probe(py, key, |table, at| {
+            self.revoke(py, key, &strangers);
+            table.remove(at, &moment)
+        })?;
         let value = gone
             .as_ref()
             .filter(|gone| gone.cause == penstock_core::Cause::Deleted)

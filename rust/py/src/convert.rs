@@ -138,7 +138,7 @@ pub fn duration(name: &str, value: &Bound<'_, PyAny>) -> PyResult<u64> {
             )
         })?
     };
-    if !seconds.is_finite() && value.is_instance_of::<PyFloat>() {
+    if !seconds.is_finite() && !value.is_instance_of::<PyInt>() {
         return Err(wrong_value(&format!("{name} must be finite"), value));
     }
     if seconds <= 0.0 {
@@ -240,9 +240,9 @@ pub fn called(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 }
 
 /// A str.
-pub fn name(value: &Bound<'_, PyAny>) -> PyResult<Py<PyString>> {
+pub fn name(value: &Bound<'_, PyAny>) -> PyResult<String> {
     match value.cast::<PyString>() {
-        Ok(name) => Ok(name.clone().unbind()),
+        Ok(name) => name.extract(),
         Err(_) => Err(wrong_type("name must be a str", value)),
     }
 }

@@ -5,13 +5,15 @@
 //! awaitables that return through `am_send`.
 
 mod args;
+mod call;
 mod hash;
 mod lock;
 mod method;
 mod ready;
 
 pub use args::{Args, Parts, Slot, Vectorcall, install_vectorcall};
-pub use hash::hash;
+pub use call::{attached, recursive};
+pub use hash::{equal, hash};
 pub use lock::GilLock;
 pub use method::{FastMethod, FastSetItem, install_method, install_set_item};
 pub use ready::{ready, ready_type};

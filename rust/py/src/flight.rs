@@ -68,8 +68,9 @@ impl Flight {
         self.hash
     }
 
-    pub fn invalidate(&self, py: Python<'_>) -> PyResult<()> {
-        self.state.with(py, |state| state.valid = false)
+    pub fn invalidate(&self, py: Python<'_>) {
+        // An error would mean a broken lock rule: nobody holds a flight's state for longer than this.
+        let _ = self.state.with(py, |state| state.valid = false);
     }
 
     /// Takes part without waiting for anybody.
@@ -134,6 +135,26 @@ struct Wait {
 /// Who waits for whom, in rounds that are not over.
 static WAITS: GilLock<Vec<Wait>> = GilLock::new(Vec::new());
 
+/// Whether `thread`, directly or through others, waits for `me`.
+///
+/// A thread waits for several at once when a signal handler waits while it does.
+fn closes_circle(waits: &[Wait], thread: u64, me: u64) -> bool {
+    let (mut todo, mut seen) = (vec![thread], Vec::new());
+    while let Some(next) = todo.pop() {
+        if seen.contains(&next) {
+            continue;
+        }
+        seen.push(next);
+        for wait in waits.iter().filter(|wait| wait.waiter == next) {
+            if wait.owner == me {
+                return true;
+            }
+            todo.push(wait.owner);
+        }
+    }
+    false
+}
+
 /// The class raised for a load that would wait for itself.
 static RECURSIVE_LOAD: PyOnceLock<GilLock<Option<Py<PyType>>>> = PyOnceLock::new();
 
@@ -186,12 +207,8 @@ impl Round {
             return Err(recursive_load(py, message));
         }
         let entered = WAITS.with(py, |waits| {
-            let mut next = self.thread;
-            while let Some(wait) = waits.iter().find(|wait| wait.waiter == next) {
-                if wait.owner == me {
-                    return false;
-                }
-                next = wait.owner;
+            if closes_circle(waits, self.thread, me) {
+                return false;
             }
             waits.push(Wait {
                 waiter: me,
@@ -205,7 +222,10 @@ impl Round {
             return Err(recursive_load(py, message));
         }
         let passed = self.pass(py);
-        WAITS.with(py, |waits| waits.retain(|wait| wait.waiter != me))?;
+        let mine = self.address();
+        WAITS.with(py, |waits| {
+            waits.retain(|wait| (wait.waiter, wait.round) != (me, mine));
+        })?;
         passed?;
         let outcome = self.state.with(py, |state| match &state.outcome {
             Some(Outcome::Value(value)) => Some(Ok(value.clone_ref(py))),

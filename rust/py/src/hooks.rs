@@ -1,6 +1,7 @@
 //! The user's callbacks of a cache: called unlocked, owned where the collector can clear them.
 
 use penstock_core::{Cause, NEVER};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
 use crate::clock::Moment;
@@ -65,7 +66,7 @@ impl Hooks {
         }
         let clone = |callbacks: &mut Callbacks| clone(py, callbacks.weigher.as_ref());
         match self.callbacks.with(py, clone)? {
-            Some(weigher) => convert::weight(&weigher.bind(py).call1((key, value))?),
+            Some(weigher) => convert::weight(&weigher.call1((key, value))?),
             None => Ok(1),
         }
     }
@@ -88,7 +89,7 @@ impl Hooks {
         let Some(timer) = self.callbacks.with(py, clone)? else {
             return Ok(Moment::Read(0));
         };
-        let reading = convert::reading(&timer.bind(py).call0()?)?;
+        let reading = convert::reading(&timer.call0()?)?;
         self.callbacks.with(py, |callbacks| {
             callbacks.latest = callbacks.latest.max(reading);
             Moment::Read(callbacks.latest)
@@ -114,23 +115,20 @@ impl Hooks {
     #[cold]
     fn report(&self, py: Python<'_>, gone: Gone<Py<PyAny>>) -> PyResult<()> {
         let clone = |callbacks: &mut Callbacks| clone(py, callbacks.on_evict.as_ref());
-        let Some(on_evict) = self.callbacks.with(py, clone)? else {
-            return Ok(());
-        };
-        let on_evict = on_evict.bind(py);
-        let mut first = Ok(());
+        let on_evict = self.callbacks.with(py, clone)?;
+        let mut first: PyResult<()> = Ok(());
         gone.for_each(|entry| {
+            let (key, value) = (entry.key.into_bound(py), entry.value.into_bound(py));
             let cause = match entry.cause {
                 Cause::Size => "size",
                 Cause::Expired => "expired",
                 Cause::Replaced => "replaced",
                 Cause::Deleted => "deleted",
             };
-            let told = on_evict.call1((entry.key, entry.value, cause));
-            match told.map(drop) {
-                Err(error) if first.is_err() => error.write_unraisable(py, Some(on_evict)),
-                Err(error) => first = Err(error),
-                Ok(()) => {}
+            // Only a cache that the collector has cleared has lost it.
+            let Some(on_evict) = &on_evict else { return };
+            if let Err(error) = on_evict.call1((key, value, cause)) {
+                keep(py, &mut first, error, on_evict);
             }
         });
         first
@@ -150,8 +148,24 @@ impl Hooks {
     }
 }
 
-fn clone(py: Python<'_>, callback: Option<&Py<PyAny>>) -> Option<Py<PyAny>> {
-    callback.map(|callback| callback.clone_ref(py))
+/// A reference that is dropped at once wherever it is dropped.
+fn clone<'py>(py: Python<'py>, callback: Option<&Py<PyAny>>) -> Option<Bound<'py, PyAny>> {
+    callback.map(|callback| callback.bind(py).clone())
+}
+
+/// Keeps the error that the caller is to get: the first, but Ctrl-C and its like before any other.
+/// The others go to `sys.unraisablehook`.
+fn keep(py: Python<'_>, first: &mut PyResult<()>, error: PyErr, on_evict: &Bound<'_, PyAny>) {
+    let ordinary = |error: &PyErr| error.is_instance_of::<PyException>(py);
+    let lost = match first {
+        Ok(()) => {
+            *first = Err(error);
+            return;
+        }
+        Err(kept) if ordinary(kept) && !ordinary(&error) => std::mem::replace(kept, error),
+        Err(_) => error,
+    };
+    lost.write_unraisable(py, Some(on_evict));
 }
 
 /// The deadline of something that starts to live `now`.

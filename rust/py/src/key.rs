@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 
-use crate::ffi::hash;
+use crate::ffi::{equal, hash};
 
 /// What can be said of two keys without running Python code.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,12 +109,9 @@ fn compare_values(stored: &Bound<'_, PyAny>, asked: &Bound<'_, PyAny>, depth: us
             _ => Match::Unknown,
         },
         (one, other) if one != other => Match::Different,
-        // Exact str, int or bytes on both sides: comparing them neither calls anything nor fails.
-        _ => match stored.eq(asked) {
-            Ok(true) => Match::Equal,
-            Ok(false) => Match::Different,
-            Err(_) => Match::Unknown,
-        },
+        // Exact str, int or bytes on both sides: comparing them calls nothing.
+        _ if equal(stored, asked) => Match::Equal,
+        _ => Match::Different,
     }
 }
 

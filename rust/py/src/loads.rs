@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use penstock_core::{Evictions, Lookup, NEVER};
+use penstock_core::{Evictions, NEVER};
 use pyo3::prelude::*;
 
 use crate::cache::{PyCache, Write};
 use crate::convert::Ttl;
 use crate::flight::{Flight, Role, Round};
-use crate::key::{Key, Probe};
-use crate::store::Gone;
+use crate::key::{Key, Match, Probe};
+use crate::store::{Gone, Table};
 
 impl PyCache {
     /// Loads the value of a key that was not found, or waits for the thread that does.
@@ -88,7 +88,7 @@ impl PyCache {
     ) -> PyResult<bool> {
         self.entries.with(py, |table| {
             table.counters.loads += 1;
-            table.counters.load_ns += ns;
+            table.counters.load_ns = table.counters.load_ns.saturating_add(ns);
         })?;
         let flight = flight.get();
         if !flight.valid(py)? {
@@ -118,7 +118,7 @@ impl PyCache {
     pub fn count_failure(&self, py: Python<'_>, ns: u64) -> PyResult<()> {
         self.entries.with(py, |table| {
             table.counters.load_failures += 1;
-            table.counters.load_ns += ns;
+            table.counters.load_ns = table.counters.load_ns.saturating_add(ns);
         })
     }
 
@@ -130,46 +130,105 @@ impl PyCache {
         hash: u64,
         supersede: bool,
     ) -> PyResult<Py<Flight>> {
-        let probe = Key::hashed(key, hash);
-        if supersede {
-            self.forget_flight(py, &probe)?;
-        }
         let mine = Py::new(py, Flight::new(key.clone().unbind(), hash))?;
-        let mut none = Evictions::new();
-        self.flights
-            .probe(py, &probe, |table, at| match table.get(at, &0) {
-                Lookup::Hit(flight, _) => flight.clone_ref(py),
-                Lookup::Miss(_) => {
-                    let (key, flight) = (key.clone().unbind(), mine.clone_ref(py));
-                    // There are never more flights than places.
-                    let _ = table.set(None, hash, key, flight, 1, NEVER, 0, &mut none);
-                    mine.clone_ref(py)
+        let mut replaced = Evictions::new();
+        let probe = Key::hashed(key, hash);
+        self.flights.probe(py, &probe, |table, at| {
+            if let Some((other, _)) = table.peek(at, &0) {
+                if !supersede && other.get().valid(py).unwrap_or(false) {
+                    return other.clone_ref(py);
                 }
-            })
+                other.get().invalidate(py);
+            }
+            let (key, flight) = (key.clone().unbind(), mine.clone_ref(py));
+            // There are never more flights than places.
+            let _ = table.set(at, hash, key, flight, 1, NEVER, 0, &mut replaced);
+            mine.clone_ref(py)
+        })
     }
 
-    /// Keeps the load of a key that is in progress, if one is, from storing its value.
-    pub fn forget_flight(&self, py: Python<'_>, key: &impl Probe) -> PyResult<()> {
-        if self.flights.with(py, |table| table.is_empty())? {
-            return Ok(());
+    /// Keys of loads in progress that have the hash of `key` and are not equal to it, as far as only
+    /// their `__eq__` could tell.
+    #[inline]
+    pub fn strangers<'py>(
+        &self,
+        py: Python<'py>,
+        key: &impl Probe,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        if self.flights.with(py, |flights| flights.is_empty())? {
+            return Ok(Vec::new());
         }
-        let gone = self
-            .flights
-            .probe(py, key, |table, at| table.remove(at, &0))?;
-        match gone {
-            Some(gone) => {
-                drop(gone.key.into_bound(py));
-                gone.value.into_bound(py).get().invalidate(py)
+        self.find_strangers(py, key)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_strangers<'py>(
+        &self,
+        py: Python<'py>,
+        key: &impl Probe,
+    ) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let mut strangers: Vec<Bound<'py, PyAny>> = self.flights.with(py, |flights| {
+            let keys = flights.of_hash(key.hash()).map(|(other, _)| other.bind(py));
+            keys.filter(|other| key.compare(other) == Match::Unknown)
+                .cloned()
+                .collect()
+        })?;
+        if !strangers.is_empty() {
+            let object = key.object(py)?;
+            let mut failed = Ok(());
+            strangers.retain(|other| match other.eq(&object) {
+                Ok(equal) => !equal,
+                Err(error) => {
+                    failed = Err(error);
+                    false
+                }
+            });
+            failed?;
+        }
+        Ok(strangers)
+    }
+
+    /// Keeps loads in progress from storing: those of a key, or of what may be equal to it.
+    ///
+    /// Runs no Python code, so that it can be one step with the change of the entry.
+    #[inline]
+    pub fn revoke(&self, py: Python<'_>, key: &impl Probe, strangers: &[Bound<'_, PyAny>]) {
+        if !matches!(
+            self.flights.with(py, |flights| flights.is_empty()),
+            Ok(true)
+        ) {
+            self.revoke_equal(py, key, strangers);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn revoke_equal(&self, py: Python<'_>, key: &impl Probe, strangers: &[Bound<'_, PyAny>]) {
+        let revoke = |flights: &mut Table<Py<Flight>>| {
+            for (other, flight) in flights.of_hash(key.hash()) {
+                let other = other.bind(py);
+                let equal = match key.compare(other) {
+                    Match::Equal => true,
+                    Match::Different => false,
+                    Match::Unknown => !strangers.iter().any(|stranger| stranger.is(other)),
+                };
+                if equal {
+                    flight.get().invalidate(py);
+                }
             }
-            None => Ok(()),
-        }
+        };
+        // An error would mean a broken lock rule, which the caller's own lock reports.
+        let _ = self.flights.with(py, revoke);
     }
 
     /// The same for every key.
-    pub fn forget_flights(&self, py: Python<'_>) -> PyResult<()> {
-        let mut gone = Evictions::new();
-        self.flights.with(py, |table| table.clear(&mut gone))?;
-        gone.iter()
-            .try_for_each(|entry| entry.value.get().invalidate(py))
+    pub fn revoke_all(&self, py: Python<'_>) {
+        let revoke = |flights: &mut Table<Py<Flight>>| {
+            for (_, flight) in flights.entries() {
+                flight.get().invalidate(py);
+            }
+        };
+        let _ = self.flights.with(py, revoke);
     }
 }

@@ -9,7 +9,7 @@ use crate::argkey::{ArgsKey, build};
 use crate::bound::BoundMemo;
 use crate::cache::PyCache;
 use crate::convert::{self, Ttl};
-use crate::ffi::{Args, GilLock, Slot, Vectorcall, install_vectorcall, ready};
+use crate::ffi::{Args, GilLock, Slot, Vectorcall, attached, install_vectorcall, ready, recursive};
 use crate::key::{Key, Probe};
 
 /// A function whose results are kept in a cache; `penstock.cached` makes it.
@@ -63,24 +63,25 @@ impl Memo {
         let cache = self.cache()?;
         let moment = cache.moment(py, false)?;
         let Some((value, deadline)) = cache.read_at(py, key, moment)? else {
-            return Python::attach(|_| self.miss(args, key));
+            return attached(py, |_| self.miss(args, key));
         };
         if let Some(soft) = self.soft
             && deadline != NEVER
             && moment.reached(deadline.saturating_sub(soft))
         {
-            Python::attach(|_| self.refresh_behind(args, key))?;
+            attached(py, |_| self.refresh_behind(args, key))?;
         }
         if self.ready { ready(value) } else { Ok(value) }
     }
 
     #[cold]
+    #[inline(never)]
     fn miss<'py>(&self, args: &Args<'_, 'py>, key: &impl Probe) -> PyResult<Bound<'py, PyAny>> {
         let py = args.py();
         let object = key.object(py)?;
         if let Some(miss) = self.part(py, |parts| &parts.miss)? {
             let (args, kwargs) = args.unpack()?;
-            return miss.call1((object, args, kwargs));
+            return recursive(py, || miss.call1((object, args, kwargs)));
         }
         let func = self
             .part(py, |parts| &parts.func)?
@@ -88,11 +89,13 @@ impl Memo {
         let ttl = self
             .part(py, |parts| &parts.ttl)?
             .map_or(Ttl::Own, Ttl::Given);
-        self.cache()?
-            .load(py, &object, key.hash(), &ttl, || args.call(&func))
+        self.cache()?.load(py, &object, key.hash(), &ttl, || {
+            recursive(py, || args.call(&func))
+        })
     }
 
     #[cold]
+    #[inline(never)]
     fn refresh_behind(&self, args: &Args<'_, '_>, key: &impl Probe) -> PyResult<()> {
         let py = args.py();
         if let Some(on_stale) = self.part(py, |parts| &parts.on_stale)? {

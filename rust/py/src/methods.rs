@@ -10,7 +10,7 @@ use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::ffi::objobjargproc;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyIterator, PyList, PyMapping, PyString};
+use pyo3::types::{PyDict, PyIterator, PyList, PyMapping};
 
 use crate::cache::{Limits, PyCache};
 use crate::convert::{self, Maybe, Ttl, to_seconds};
@@ -19,6 +19,7 @@ use crate::flight::Flight;
 use crate::hooks::{Hooks, deadline};
 use crate::key::{Key, Probe};
 use crate::stats::PyCacheStats;
+use crate::store::Table;
 
 #[pymethods]
 impl PyCache {
@@ -87,8 +88,8 @@ impl PyCache {
     }
 
     #[getter]
-    fn name<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
-        self.name.as_ref().map(|name| name.bind(py).clone())
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// Return the value of *key*, or *default*.
@@ -199,15 +200,14 @@ impl PyCache {
         let probes = keys.iter().map(Key::new).collect::<PyResult<Vec<_>>>()?;
         let moment = self.moment(py, false)?;
         let (found, mut gone) = (PyDict::new(py), Evictions::new());
-        for (key, probe) in keys.iter().zip(&probes) {
+        let result = keys.iter().zip(&probes).try_for_each(|(key, probe)| {
             let mut expired = None;
-            if let Some((value, _)) = self.read_into(py, probe, moment, &mut expired)? {
-                found.set_item(key, value)?;
-            }
+            let value = self.read_into(py, probe, moment, &mut expired);
             gone.append(expired.into());
-        }
+            value?.map_or(Ok(()), |(value, _)| found.set_item(key, value))
+        });
         self.hooks.finish(py, gone)?;
-        Ok(found)
+        result.map(|()| found)
     }
 
     /// Store each pair of a mapping, or of an iterable of pairs, as `set` does.
@@ -296,15 +296,24 @@ impl PyCache {
 
     /// Remove and return the least recently used entry.
     fn popitem(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+        let first = |table: &mut Table<_>| {
+            let (hash, key) = table.first()?;
+            Some((hash, key.bind(py).clone()))
+        };
+        let strangers = match self.entries.with(py, first)? {
+            Some((hash, key)) => self.strangers(py, &Key::hashed(&key, hash))?,
+            None => Vec::new(),
+        };
         let pair = self.expire_then(py, |table, gone| {
+            if let Some((hash, key)) = table.first() {
+                self.revoke(py, &Key::hashed(key.bind(py), hash), &strangers);
+            }
             let first = table.remove_first()?;
             let pair = (first.key.clone_ref(py), first.value.clone_ref(py));
             gone.push(first);
             Some(pair)
         })?;
-        let pair = pair.ok_or_else(|| PyKeyError::new_err("popitem(): cache is empty"))?;
-        self.forget_flight(py, &Key::new(pair.0.bind(py))?)?;
-        Ok(pair)
+        pair.ok_or_else(|| PyKeyError::new_err("popitem(): cache is empty"))
     }
 
     /// Restart the life of *key* as if it had just been set; False if it is not there.
@@ -352,9 +361,11 @@ impl PyCache {
 
     /// Remove every entry.
     fn clear(&self, py: Python<'_>) -> PyResult<()> {
-        self.forget_flights(py)?;
         let mut gone = Evictions::new();
-        self.entries.with(py, |table| table.clear(&mut gone))?;
+        self.entries.with(py, |table| {
+            self.revoke_all(py);
+            table.clear(&mut gone);
+        })?;
         self.hooks.finish(py, gone)
     }
 
@@ -425,7 +436,7 @@ impl PyCache {
         let moment = self.moment(py, false)?;
         let size = self.entries.with(py, |table| table.live(&moment))?;
         let name = match &self.name {
-            Some(name) => format!(", name={}", name.bind(py).repr()?),
+            Some(name) => format!(", name={}", name.into_pyobject(py)?.repr()?),
             None => String::new(),
         };
         Ok(format!(

@@ -28,12 +28,12 @@ pub struct PyCacheStats {
     evictions: u64,
     expirations: u64,
     size: u64,
-    weight: u64,
+    weight: u128,
     maxsize: Option<u64>,
 }
 
 impl PyCacheStats {
-    pub fn of(counters: Counters, size: u64, weight: u64, maxsize: Option<u64>) -> Self {
+    pub fn of(counters: Counters, size: u64, weight: u128, maxsize: Option<u64>) -> Self {
         Self {
             hits: counters.hits,
             misses: counters.misses,
@@ -63,7 +63,7 @@ impl PyCacheStats {
         evictions: u64,
         expirations: u64,
         size: u64,
-        weight: u64,
+        weight: u128,
         maxsize: Option<u64>,
     ) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl PyCacheStats {
     #[getter]
     #[expect(clippy::cast_precision_loss, reason = "a ratio is a float")]
     fn hit_ratio(&self) -> f64 {
-        match self.hits + self.misses {
+        match u128::from(self.hits) + u128::from(self.misses) {
             0 => 0.0,
             reads => self.hits as f64 / reads as f64,
         }

@@ -1,5 +1,7 @@
 //! A core table behind the lock, found by Python keys: the lock rule is kept here.
 
+use std::collections::HashMap;
+
 use penstock_core::{Cache, Clock, Evictions};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -25,7 +27,7 @@ pub struct Store<V>(GilLock<Table<V>>);
 #[derive(Default)]
 struct Known<'py> {
     equal: Option<Bound<'py, PyAny>>,
-    different: Vec<Bound<'py, PyAny>>,
+    different: HashMap<usize, Bound<'py, PyAny>>,
     /// Those that are still to be asked.
     unsure: Vec<Bound<'py, PyAny>>,
 }
@@ -38,7 +40,7 @@ impl<'py> Known<'py> {
         if this.equal.as_ref().is_some_and(|equal| equal.is(stored)) {
             return true;
         }
-        if !this.different.iter().any(|other| other.is(stored)) {
+        if !this.different.contains_key(&stored.as_ptr().addr()) {
             this.unsure.push(stored.clone());
         }
         false
@@ -56,7 +58,7 @@ impl<'py> Known<'py> {
                 self.equal = Some(stored);
                 break;
             }
-            self.different.push(stored);
+            self.different.insert(stored.as_ptr().addr(), stored);
         }
         Ok(())
     }

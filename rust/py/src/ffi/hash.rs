@@ -1,4 +1,4 @@
-//! Hashes that are known already.
+//! Hashes that are known already, and comparisons that call nothing.
 
 use pyo3::prelude::*;
 
@@ -14,4 +14,27 @@ pub fn hash(object: &Bound<'_, PyAny>) -> PyResult<u64> {
         }
     }
     Ok(object.hash()?.cast_unsigned() as u64)
+}
+
+/// `one == other` for two objects of one exact type among str, int and bytes.
+///
+/// `PyObject_RichCompare` does the same, but raises, and so allocates, at the recursion limit.
+#[inline(never)]
+pub fn equal(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: both are alive; the comparison of these types returns True, False or NotImplemented.
+    unsafe {
+        #[cfg(not(Py_LIMITED_API))]
+        let compare = (*pyo3::ffi::Py_TYPE(one.as_ptr())).tp_richcompare;
+        #[cfg(Py_LIMITED_API)]
+        let compare: Option<pyo3::ffi::richcmpfunc> =
+            std::mem::transmute(pyo3::ffi::PyType_GetSlot(
+                pyo3::ffi::Py_TYPE(one.as_ptr()),
+                pyo3::ffi::Py_tp_richcompare,
+            ));
+        let Some(compare) = compare else { return false };
+        let answer = compare(one.as_ptr(), other.as_ptr(), pyo3::ffi::Py_EQ);
+        let equal = answer == pyo3::ffi::Py_True();
+        pyo3::ffi::Py_XDECREF(answer);
+        equal
+    }
 }

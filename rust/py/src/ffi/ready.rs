@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyStopIteration, PyTypeError};
@@ -232,7 +233,13 @@ unsafe extern "C" fn new(
 
 /// Runs `f` where dropping objects is immediate, and hands its result or error to CPython.
 fn raise(f: impl FnOnce(Python<'_>) -> PyResult<Bound<'_, PyAny>>) -> *mut ffi::PyObject {
-    Python::attach(|py| super::args::finish(py, f(py)))
+    // SAFETY: all callers are called by CPython with the GIL held.
+    let py = unsafe { Python::assume_attached() };
+    let run = || super::attached(py, |py| super::args::finish(py, f(py)));
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+        PyRuntimeError::new_err("penstock panicked").restore(py);
+        ptr::null_mut()
+    })
 }
 
 fn used() -> PyErr {
