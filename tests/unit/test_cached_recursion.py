@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import threading
 
 import pytest
-from tests.loading import settle
 from tests.threads import LIMIT, spawn
 
 from penstock import PenstockError, RecursiveLoad, cached
@@ -19,326 +16,108 @@ def test_error_is_a_runtime_error_of_penstock() -> None:
     assert issubclass(RecursiveLoad, PenstockError)
 
 
-class TestSync:
-    def test_function_that_asks_for_its_own_result(self) -> None:
-        @cached
-        def load(key: str) -> str:
+def test_function_that_asks_for_its_own_result() -> None:
+    @cached
+    def load(key: str) -> str:
+        return load(key)
+
+    for _ in range(2):
+        with pytest.raises(RecursiveLoad, match="key 'a' is already being loaded by this thre"):
+            load("a")
+    assert len(load.cache) == 0
+
+
+def test_functions_that_ask_for_each_other() -> None:
+    @cached
+    def one(key: str) -> str:
+        return other(key)
+
+    @cached
+    def other(key: str) -> str:
+        return one(key)
+
+    for function in (one, other, one):
+        with pytest.raises(RecursiveLoad):
+            function("a")
+
+
+def test_error_can_be_handled_inside() -> None:
+    @cached
+    def load(key: str) -> str:
+        try:
             return load(key)
+        except RecursiveLoad:
+            return "the base of it"
 
-        for _ in range(2):
-            with pytest.raises(RecursiveLoad, match="key 'a' is already being loaded by this thre"):
-                load("a")
-        assert len(load.cache) == 0
+    assert load("a") == "the base of it"
 
-    def test_functions_that_ask_for_each_other(self) -> None:
-        @cached
-        def one(key: str) -> str:
-            return other(key)
 
-        @cached
-        def other(key: str) -> str:
-            return one(key)
+def test_recursion_to_other_keys_is_fine() -> None:
+    @cached
+    def depth(number: int) -> int:
+        return 0 if number == 0 else 1 + depth(number - 1)
 
-        for function in (one, other, one):
-            with pytest.raises(RecursiveLoad):
-                function("a")
+    assert depth(50) == 50
 
-    def test_error_can_be_handled_inside(self) -> None:
-        @cached
-        def load(key: str) -> str:
-            try:
-                return load(key)
-            except RecursiveLoad:
-                return "the base of it"
 
-        assert load("a") == "the base of it"
-
-    def test_recursion_to_other_keys_is_fine(self) -> None:
-        @cached
-        def depth(number: int) -> int:
-            return 0 if number == 0 else 1 + depth(number - 1)
-
-        assert depth(50) == 50
-
-    def test_same_arguments_on_another_instance_are_another_key(self) -> None:
-        class Node:
-            def __init__(self, next_node: Node | None) -> None:
-                self.next = next_node
-
-            @cached
-            def depth(self) -> int:
-                return 0 if self.next is None else 1 + self.next.depth()
-
-        assert Node(Node(Node(None))).depth() == 2
-
-    def test_threads_that_wait_for_each_other(self) -> None:
-        barrier = threading.Barrier(2)
-        cache: Cache[str, str] = Cache(8)
-
-        def load(key: str) -> str:
-            barrier.wait(LIMIT)
-            return cache.get_or_load("b" if key == "a" else "a", load)
-
-        threads = [spawn(cache.get_or_load, key, load) for key in "ab"]
-        for thread in threads:
-            thread.wait()
-        # Whoever closes the cycle gets the error, and the other one shares it.
-        assert [type(thread.error) for thread in threads] == [RecursiveLoad, RecursiveLoad]
-        assert any("would wait for itself" in str(thread.error) for thread in threads)
-        assert cache.get_or_load("a", str.upper) == "A"
-
-    def test_threads_of_cached_functions_that_wait_for_each_other(self) -> None:
-        barrier = threading.Barrier(3)
-
-        def ring(number: int) -> str:
-            barrier.wait(LIMIT)
-            return functions[(number + 1) % 3]((number + 1) % 3)
-
-        functions = [cached(ring) for _ in range(3)]
-        threads = [spawn(functions[number], number) for number in range(3)]
-        for thread in threads:
-            thread.wait()
-        assert [type(thread.error) for thread in threads] == [RecursiveLoad] * 3
-
-    def test_thread_that_waits_for_another_one_is_no_cycle(self) -> None:
-        inside, go = threading.Event(), threading.Event()
+def test_same_arguments_on_another_instance_are_another_key() -> None:
+    class Node:
+        def __init__(self, next_node: Node | None) -> None:
+            self.next = next_node
 
         @cached
-        def slow(key: str) -> str:
-            inside.set()
-            assert go.wait(LIMIT)
-            return key
+        def depth(self) -> int:
+            return 0 if self.next is None else 1 + self.next.depth()
 
-        @cached
-        def through(key: str) -> str:
-            return slow(key)
-
-        leader = spawn(slow, "a")
-        assert inside.wait(LIMIT)
-        waiters = [spawn(through, "a") for _ in range(3)]
-        go.set()
-        assert [thread.result() for thread in (leader, *waiters)] == ["a"] * 4
+    assert Node(Node(Node(None))).depth() == 2
 
 
-class TestCoroutines:
-    def test_function_that_awaits_its_own_result(self) -> None:
-        @cached
-        async def load(key: str) -> str:
-            await asyncio.sleep(0)
-            return await load(key)
+def test_threads_that_wait_for_each_other() -> None:
+    barrier = threading.Barrier(2)
+    cache: Cache[str, str] = Cache(8)
 
-        for _ in range(2):
-            with pytest.raises(RecursiveLoad, match="'a'"):
-                asyncio.run(load("a"))
-        assert len(load.cache) == 0
+    def load(key: str) -> str:
+        barrier.wait(LIMIT)
+        return cache.get_or_load("b" if key == "a" else "a", load)
 
-    def test_function_that_awaits_itself_before_anything_else(self) -> None:
-        @cached
-        async def load(key: str) -> str:
-            return await load(key)
+    threads = [spawn(cache.get_or_load, key, load) for key in "ab"]
+    for thread in threads:
+        thread.wait()
+    # Whoever closes the cycle gets the error, and the other one shares it.
+    assert [type(thread.error) for thread in threads] == [RecursiveLoad, RecursiveLoad]
+    assert any("would wait for itself" in str(thread.error) for thread in threads)
+    assert cache.get_or_load("a", str.upper) == "A"
 
-        with pytest.raises(RecursiveLoad):
-            asyncio.run(load("a"))
 
-    @pytest.mark.parametrize("way", ["gather", "task", "wait_for", "shield", "group", "nested"])
-    def test_own_result_awaited_in_another_task(self, way: str) -> None:
-        async def nested() -> str:
-            return await asyncio.create_task(load("a"))
+def test_threads_of_cached_functions_that_wait_for_each_other() -> None:
+    barrier = threading.Barrier(3)
 
-        async def group() -> None:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(load("a"))
+    def ring(number: int) -> str:
+        barrier.wait(LIMIT)
+        return functions[(number + 1) % 3]((number + 1) % 3)
 
-        @cached
-        async def load(key: str) -> object:
-            ways = {
-                "gather": lambda: asyncio.gather(asyncio.sleep(0), load(key)),
-                "task": lambda: asyncio.create_task(load(key)),
-                "wait_for": lambda: asyncio.wait_for(load(key), LIMIT),
-                "shield": lambda: asyncio.shield(load(key)),
-                "group": group,
-                "nested": nested,
-            }
-            return await ways[way]()
+    functions = [cached(ring) for _ in range(3)]
+    threads = [spawn(functions[number], number) for number in range(3)]
+    for thread in threads:
+        thread.wait()
+    assert [type(thread.error) for thread in threads] == [RecursiveLoad] * 3
 
-        with pytest.raises((RecursiveLoad, ExceptionGroup)) as raised:
-            asyncio.run(load("a"))
-        error = raised.value
-        while isinstance(error, ExceptionGroup):
-            (error,) = error.exceptions
-        assert isinstance(error, RecursiveLoad)
 
-    def test_functions_that_await_each_other_in_either_order(self) -> None:
-        @cached
-        async def one(key: str) -> str:
-            await asyncio.sleep(0)
-            return await other(key)
+def test_thread_that_waits_for_another_one_is_no_cycle() -> None:
+    inside, go = threading.Event(), threading.Event()
 
-        @cached
-        async def other(key: str) -> str:
-            await asyncio.sleep(0)
-            return await one(key)
+    @cached
+    def slow(key: str) -> str:
+        inside.set()
+        assert go.wait(LIMIT)
+        return key
 
-        for first in (one, other):
-            with pytest.raises(RecursiveLoad):
-                asyncio.run(first("a"))
+    @cached
+    def through(key: str) -> str:
+        return slow(key)
 
-    @pytest.mark.parametrize("steps", range(4))
-    def test_functions_that_meet_half_way(self, steps: int) -> None:
-        @cached
-        async def one(key: str) -> str:
-            await settle(2)
-            return await other(key)
-
-        @cached
-        async def other(key: str) -> str:
-            await settle(steps)
-            return await one(key)
-
-        async def main() -> None:
-            results = await asyncio.gather(one("a"), other("a"), return_exceptions=True)
-            assert [type(result) for result in results] == [RecursiveLoad, RecursiveLoad]
-
-        asyncio.run(main())
-
-    def test_three_functions_in_a_ring_begun_at_once(self) -> None:
-        async def ring(number: int) -> str:
-            await settle(2)
-            return await functions[(number + 1) % 3]((number + 1) % 3)
-
-        functions = [cached(ring) for _ in range(3)]
-
-        async def main() -> None:
-            calls = [functions[number](number) for number in range(3)]
-            results = await asyncio.gather(*calls, return_exceptions=True)
-            assert [type(result) for result in results] == [RecursiveLoad] * 3
-
-        asyncio.run(main())
-
-    def test_refresh_of_oneself(self) -> None:
-        @cached
-        async def load(key: str) -> str:
-            return await load.refresh(key)
-
-        with pytest.raises(RecursiveLoad):
-            asyncio.run(load("a"))
-
-    def test_own_result_after_an_invalidation(self) -> None:
-        @cached
-        async def load(key: str) -> str:
-            load.invalidate(key)
-            return await load(key)
-
-        with pytest.raises(RecursiveLoad):
-            asyncio.run(load("a"))
-
-    def test_error_can_be_handled_inside(self) -> None:
-        @cached
-        async def load(key: str) -> str:
-            try:
-                return await load(key)
-            except RecursiveLoad:
-                return "the base of it"
-
-        assert asyncio.run(load("a")) == "the base of it"
-
-    def test_recursion_to_other_keys_is_fine(self) -> None:
-        @cached
-        async def fibonacci(number: int) -> int:
-            if number < 2:
-                return number
-            return sum(await asyncio.gather(fibonacci(number - 1), fibonacci(number - 2)))
-
-        assert asyncio.run(fibonacci(30)) == 832040
-        assert fibonacci.stats().loads == 31
-
-    def test_load_that_others_wait_for_may_be_awaited_by_them_again(self) -> None:
-        @cached
-        async def leaf(key: str) -> str:
-            await settle(3)
-            return key
-
-        @cached
-        async def branch(key: str) -> list[str]:
-            return [*(await asyncio.gather(leaf("x"), leaf("x"))), await leaf("x"), key]
-
-        async def main() -> None:
-            results = await asyncio.gather(branch("a"), branch("b"), leaf("x"), branch("a"))
-            assert results == [["x"] * 3 + ["a"], ["x"] * 3 + ["b"], "x", ["x"] * 3 + ["a"]]
-
-        asyncio.run(main())
-        assert leaf.stats().loads == 1
-
-    def test_task_that_outlives_the_load_that_began_it_may_ask_for_its_key(self) -> None:
-        tasks = []
-
-        @cached
-        async def load(key: str) -> str:
-            async def later() -> str:
-                await began.wait()
-                load.invalidate(key)
-                return await load(key)
-
-            if not tasks:
-                tasks.append(asyncio.create_task(later()))
-            return f"{key} {len(tasks)}"
-
-        async def main() -> None:
-            nonlocal began
-            began = asyncio.Event()
-            assert await load("a") == "a 1"
-            await settle()
-            began.set()
-            assert await tasks[0] == "a 1"
-
-        began = asyncio.Event()
-        asyncio.run(main())
-        assert load.stats().loads == 2
-
-    def test_waiter_cancelled_in_a_chain_breaks_no_later_load(self) -> None:
-        async def main() -> None:
-            @cached
-            async def inner(key: str) -> str:
-                await settle(5)
-                return key
-
-            @cached
-            async def outer(key: str) -> str:
-                return await inner(key)
-
-            for steps in range(8):
-                chain = asyncio.ensure_future(outer("a"))
-                await settle(steps)
-                chain.cancel()
-                assert await inner("a") == "a"
-                assert await outer("a") == "a"
-                inner.cache_clear()
-                outer.cache_clear()
-
-        asyncio.run(main())
-
-    def test_load_that_has_given_up_waiting_may_be_waited_for(self) -> None:
-        async def main() -> None:
-            gave_up, go = asyncio.Event(), asyncio.Event()
-
-            @cached
-            async def impatient(key: str) -> str:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0):
-                        await slow(key)
-                gave_up.set()
-                await go.wait()
-                return "impatient"
-
-            @cached
-            async def slow(key: str) -> str:
-                await gave_up.wait()
-                return await impatient(key)
-
-            waiters = [asyncio.ensure_future(slow("a")), asyncio.ensure_future(impatient("a"))]
-            await gave_up.wait()
-            await settle()
-            go.set()
-            assert await asyncio.gather(*waiters) == ["impatient", "impatient"]
-
-        asyncio.run(main())
+    leader = spawn(slow, "a")
+    assert inside.wait(LIMIT)
+    waiters = [spawn(through, "a") for _ in range(3)]
+    go.set()
+    assert [thread.result() for thread in (leader, *waiters)] == ["a"] * 4
