@@ -1,6 +1,7 @@
 """A function with a cache in front of it."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from types import EllipsisType, MethodType
 from typing import Final, TypeAlias, final
 
@@ -186,6 +187,12 @@ class BoundMemo:
     def __hash__(self) -> int:
         return hash((id(self.__self__), id(self.__func__)))
 
+    def __copy__(self) -> "BoundMemo":
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "BoundMemo":
+        return BoundMemo(self.__func__, deepcopy(self.__self__, memo))
+
     def __repr__(self) -> str:
         return f"<bound {self.__func__!r} of {self.__self__!r}>"
 
@@ -195,3 +202,12 @@ class BoundMemo:
     def _forward(self, name: str, args: Args, kwargs: Kwargs) -> object:
         method: Callable[..., object] = getattr(self.__func__, name)
         return method(self.__self__, *args, **kwargs)
+
+
+def _of_the_function(name: str) -> property:
+    return property(lambda bound: getattr(bound.__func__, name))
+
+
+# Written so because type checkers take both for strings of the class.
+for _name in ("__doc__", "__module__"):
+    setattr(BoundMemo, _name, _of_the_function(_name))
