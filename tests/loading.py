@@ -41,3 +41,7 @@ class HeldLoader:
         """Let these calls return, or all that there are."""
         for number in numbers or range(1, len(self._gates) + 1):
             self._gates[number - 1].set()
+
+    def forget(self) -> None:
+        """Let go of what the calls wait for, and with it of their event loops."""
+        self._gates.clear()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 
 import pytest
 from tests.loading import HeldLoader, settle
@@ -98,6 +100,13 @@ def test_loop_closed_with_a_load_in_flight_leaves_the_key_free(steps: int) -> No
     loop.run_until_complete(leave())
     loop.close()
     asyncio.run(stay())
+    # Here, where what Python says about coroutines that never got to begin is ignored.
+    closed = weakref.ref(loop)
+    waiters.clear()
+    held.forget()
+    del loop
+    gc.collect()
+    assert closed() is None
 
 
 def test_same_loop_run_again_finishes_its_load() -> None:
