@@ -6,10 +6,13 @@ BIN := $(VENV)/bin
 STAMPS := .make
 RESULTS := benches/results/latest
 export PYTHONPATH := python
+# Programs that tests start, where they were not there already.
+export PATH := $(abspath $(STAMPS)/debian/usr/bin):$(PATH)
 
-# One list of requirements: that of pyproject.toml.
-EXTRA = $(BIN)/python -c "import sys, tomllib; \
-	print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies'][sys.argv[1]], sep='\n')"
+# One list of requirements: that of pyproject.toml, its own or of an extra.
+REQUIRED = $(BIN)/python -c "import sys, tomllib; \
+	project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+	print(*(project['optional-dependencies'] | {'core': project['dependencies']})[sys.argv[1]], sep='\n')"
 
 RUST := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name Cargo.toml)
 
@@ -25,13 +28,13 @@ endif
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(BACKEND) $(STAMPS)/demo ## a real service, with and without @cached, side by side
+demo: $(BACKEND) $(STAMPS)/core $(STAMPS)/demo ## a real service, with and without @cached, side by side
 	$(BIN)/python -m penstock demo $(ARGS)
 
-test: $(BACKEND) $(STAMPS)/test $(STAMPS)/demo ## the Python tests, on the extension and on the twin
+test: $(BACKEND) $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/prometheus ## the Python tests, on the extension and on the twin
 	$(BIN)/python -m pytest $(ARGS)
 
-test-pure: $(STAMPS)/test $(STAMPS)/demo ## the Python tests on the twin alone
+test-pure: $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/prometheus ## the Python tests on the twin alone
 	PENSTOCK_PURE=1 PENSTOCK_REQUIRE_NATIVE= $(BIN)/python -m pytest $(ARGS)
 
 test-rust: $(STAMPS)/cargo ## the tests of the core crate
@@ -66,7 +69,7 @@ else
 	$(BIN)/python benches/bench_hit_ratio.py --check $(TRACES)
 endif
 
-wheel: $(STAMPS)/cargo $(STAMPS)/build ## build a wheel and run the tests from it, installed
+wheel: $(STAMPS)/cargo $(STAMPS)/build $(STAMPS)/prometheus ## build a wheel and run the tests from it, installed
 	rm -rf dist $(STAMPS)/wheel
 	$(BIN)/maturin build -q --release --locked --out dist
 	$(PYTHON) -m venv $(STAMPS)/wheel
@@ -95,14 +98,23 @@ $(STAMPS)/cargo:
 	@mkdir -p $(STAMPS) && touch $@
 
 REQUIREMENTS := build test lint bench
-$(REQUIREMENTS:%=$(STAMPS)/%): $(STAMPS)/%: pyproject.toml | $(STAMPS)/venv
+$(REQUIREMENTS:%=$(STAMPS)/%): $(STAMPS)/%: pyproject.toml $(STAMPS)/core | $(STAMPS)/venv
 	$(BIN)/pip install -q --disable-pip-version-check --group $*
 	@touch $@
 
-$(STAMPS)/demo: pyproject.toml | $(STAMPS)/venv
-	$(EXTRA) demo > $@.txt
+$(STAMPS)/core $(STAMPS)/demo: $(STAMPS)/%: pyproject.toml | $(STAMPS)/venv
+	$(REQUIRED) $* > $@.txt
 	$(BIN)/pip install -q --disable-pip-version-check -r $@.txt
 	@touch $@
+
+# A real server to be scraped by, from Debian's package: unpacked, not installed, so that no service starts.
+$(STAMPS)/prometheus: | $(STAMPS)/venv
+	@{ command -v prometheus >/dev/null || { \
+		echo "fetching Debian's prometheus" >&2; \
+		{ [ "$$(id -u)" != 0 ] || apt-get update -qq; } && \
+		( cd $(STAMPS) && apt-get download -qq prometheus && dpkg -x prometheus_*.deb debian ); \
+	}; } && touch $@ || \
+		echo "NO PROMETHEUS: its tests are skipped, or fail in CI; it is Debian's package prometheus" >&2
 
 # An extension of another Python or of an older source must not lie about.
 $(STAMPS)/native: $(RUST) pyproject.toml | $(STAMPS)/cargo $(STAMPS)/build

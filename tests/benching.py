@@ -11,7 +11,7 @@ from penstock.bench import BUILTIN, Contender, Plan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ABOUT", "DICT", "SUFFIX", "find", "plan", "ticking"]
+__all__ = ["ABOUT", "DICT", "SUFFIX", "find", "ours", "plan", "ticking"]
 
 DICT = next(c for c in BUILTIN if c.name == "dict")
 SUFFIX = "" if penstock.BACKEND == "native" else " (pure)"
@@ -33,3 +33,8 @@ def plan(**changes: object) -> Plan:
 def find(name: str) -> Contender:
     """Return penstock's own contender of that name, on the backend in use."""
     return next(c for c in BUILTIN if c.name == f"{name}{SUFFIX}")
+
+
+def ours(kind: str) -> list[Contender]:
+    """Return penstock's own contenders of a kind of rows, on the backend in use."""
+    return [c for c in BUILTIN if kind in c.kinds and c.backend == penstock.BACKEND]

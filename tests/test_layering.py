@@ -14,7 +14,7 @@ SOURCE = Path(penstock.__file__).parent
 FLOORS = {
     "_native": 1, "_pure": 1,
     "_backend": 2,
-    "errors": 3, "_types": 3, "_clock": 3, "_waiters": 3, "json": 3,
+    "errors": 3, "_types": 3, "_clock": 3, "_components": 3, "_waiters": 3, "json": 3,
     "metrics": 4,
     "flow": 5,
     "batching": 6, "pools": 6,

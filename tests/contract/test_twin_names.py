@@ -13,13 +13,20 @@ else:
     pytest.skip("ONLY ONE BACKEND IS TESTED: PENSTOCK_PURE is set", allow_module_level=True)
 PURE = load_backend("pure")
 
-CLASSES = ["BoundMemo", "Cache", "CacheStats", "Flight", "Memo", "Ready"]
+METRICS = ["Counter", "Family", "Gauge", "Histogram", "Summary", "Timer"]
+CLASSES = ["BoundMemo", "Cache", "CacheStats", "Flight", "Memo", "Ready", *METRICS]
 #: What the asynchronous layer uses.
 PROTOCOL = {"_abandon", "_begin", "_commit", "_invalidate"}
+#: What the layer of the metrics uses.
+METRIC_PROTOCOL = {
+    "__enter__", "__exit__", "_children", "_documentation", "_init", "_labelnames", "_labelvalues",
+    "_max_series", "_name", "_new", "_read", "_remove_where", "_type", "_unit", "_upper_bounds",
+}  # fmt: skip
 
 
 def public(cls: type) -> set[str]:
-    return {name for name in dir(cls) if not name.startswith("_") or name in PROTOCOL}
+    protocol = METRIC_PROTOCOL if cls.__name__ in METRICS else PROTOCOL
+    return {name for name in dir(cls) if not name.startswith("_") or name in protocol}
 
 
 MEMBERS = [(cls, name) for cls in CLASSES for name in sorted(public(getattr(NATIVE, cls)))]
@@ -83,7 +90,15 @@ def test_members_have_the_same_first_line(cls: str, name: str) -> None:
 DOCUMENTED = [name for name in CLASSES if name != "BoundMemo"]
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTED, "duration", "set_recursive_load"])
+FUNCTIONS = ["drops", "duration", "encode", "set_metric_hooks", "set_named", "set_recursive_load"]
+
+
+@pytest.mark.parametrize("name", ["drops", "encode", "set_metric_hooks"])
+def test_functions_have_the_same_signature(name: str) -> None:
+    assert parameters(getattr(PURE, name)) == parameters(getattr(NATIVE, name))
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTED, *FUNCTIONS])
 def test_names_of_the_module_have_the_same_first_line(name: str) -> None:
     native, pure = (inspect.getdoc(getattr(backend, name)) or "" for backend in (NATIVE, PURE))
     lines = [[line for line in text.splitlines() if line] for text in (native, pure)]

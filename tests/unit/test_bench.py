@@ -214,6 +214,7 @@ def test_a_cache_that_does_not_keep_its_keys_is_marked() -> None:
 def test_the_twin_is_a_second_copy_that_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("penstock.bench._subjects._pure", None)
     monkeypatch.setenv("PENSTOCK_REQUIRE_NATIVE", "1")
+    load_backend("native" if penstock.BACKEND == "native" else "pure")  # that of the copy in use
     before = {name: sys.modules[name] for name in sys.modules if name.startswith("penstock")}
     environment = dict(os.environ)
     assert load_backend("pure").BACKEND == "pure"

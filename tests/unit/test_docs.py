@@ -74,7 +74,7 @@ def test_the_example_runs(block: Block, name: str) -> None:
 
 
 def test_every_page_of_a_feature_has_an_example() -> None:
-    for page in ("cache.md", "cached.md"):
+    for page in ("cache.md", "cached.md", "metrics.md"):
         assert list(python_blocks((ROOT / "docs" / page).read_text("utf-8")))
 
 

@@ -5,6 +5,18 @@ from penstock._pure.convert import build_info, duration
 from penstock._pure.flight import Flight
 from penstock._pure.loads import set_recursive_load
 from penstock._pure.memo import BoundMemo, Memo
+from penstock._pure.metrics import (
+    Counter,
+    Family,
+    Gauge,
+    Histogram,
+    Summary,
+    Timer,
+    drops,
+    encode,
+    set_metric_hooks,
+)
+from penstock._pure.named import set_named
 from penstock._pure.ready import Ready
 from penstock._pure.stats import CacheStats
 
@@ -12,10 +24,20 @@ __all__ = [
     "BoundMemo",
     "Cache",
     "CacheStats",
+    "Counter",
+    "Family",
     "Flight",
+    "Gauge",
+    "Histogram",
     "Memo",
     "Ready",
+    "Summary",
+    "Timer",
     "build_info",
+    "drops",
     "duration",
+    "encode",
+    "set_metric_hooks",
+    "set_named",
     "set_recursive_load",
 ]

@@ -11,7 +11,7 @@ from collections.abc import (
 )
 from typing import Literal, NoReturn, SupportsIndex, TypeVar
 
-from penstock._pure import convert
+from penstock._pure import convert, named
 from penstock._pure.convert import Seconds
 from penstock._pure.engine import Engine
 from penstock._pure.entry import Cause, Victims
@@ -57,6 +57,8 @@ class CacheBase(MutableMapping[K, V]):
         table: Table[K, V] = Table(size, tti_ns, timed=timed)
         self._engine = Engine(table, ttl_ns, share, weigher, on_evict, timer)
         self._name = name
+        if name is not None:
+            named.tell(self)
 
     @property
     def maxsize(self) -> int | None:

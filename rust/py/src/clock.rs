@@ -32,6 +32,12 @@ impl Clock for Moment {
     }
 }
 
+/// The system's monotonic clock, late by up to a tick.
+#[inline]
+pub fn coarse() -> u64 {
+    system::coarse()
+}
+
 #[cfg(target_os = "linux")]
 mod system {
     use rustix::time::{ClockId, Timespec, clock_gettime};

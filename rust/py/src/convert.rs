@@ -95,7 +95,7 @@ fn wrong_value(message: &str, value: &Bound<'_, PyAny>) -> PyErr {
 }
 
 /// Python's int or float, but not bool, as a float; ints that are too large become infinite.
-fn number(value: &Bound<'_, PyAny>) -> Option<f64> {
+pub fn number(value: &Bound<'_, PyAny>) -> Option<f64> {
     if value.is_instance_of::<PyBool>() {
         return None;
     }

@@ -15,5 +15,7 @@ pub use args::{Args, Parts, Slot, Vectorcall, install_vectorcall};
 pub use call::{attached, recursive};
 pub use hash::{equal, hash};
 pub use lock::GilLock;
-pub use method::{FastMethod, FastSetItem, install_method, install_set_item};
+pub use method::{
+    FastMethod, FastSetItem, Installed, inherit_method, install_method, install_set_item,
+};
 pub use ready::{ready, ready_type};

@@ -29,6 +29,8 @@ mod key;
 mod loads;
 mod memo;
 mod methods;
+mod metrics;
+mod named;
 mod stats;
 mod store;
 
@@ -46,6 +48,13 @@ mod _native {
     use crate::flight::{Flight, set_recursive_load};
     #[pymodule_export]
     use crate::memo::Memo;
+    #[pymodule_export]
+    use crate::metrics::{
+        PyCounter, PyFamily, PyGauge, PyHistogram, PySummary, PyTimer, drops, encode,
+        set_metric_hooks,
+    };
+    #[pymodule_export]
+    use crate::named::set_named;
     #[pymodule_export]
     use crate::stats::PyCacheStats;
 
@@ -73,8 +82,9 @@ mod _native {
         abc.getattr("MutableMapping")?
             .call_method1("register", (class,))?;
         module.add("Ready", crate::ffi::ready_type(module.py())?)?;
-        crate::ffi::install_method::<PyCache>(module.py())?;
+        crate::ffi::install_method::<crate::methods::Get>(module.py())?;
         crate::ffi::install_set_item::<PyCache>(module.py());
+        crate::metrics::install(module.py())?;
         crate::memo::install(module.py())
     }
 }

@@ -9,15 +9,15 @@ use penstock_core::{Clock, Evictions};
 use pyo3::exceptions::{PyKeyError, PyTypeError, PyValueError};
 use pyo3::ffi::objobjargproc;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyIterator, PyList, PyMapping};
 
 use crate::cache::{Limits, PyCache};
 use crate::convert::{self, Maybe, Ttl, to_seconds};
-use crate::ffi::{Args, FastMethod, FastSetItem};
+use crate::ffi::{Args, FastMethod, FastSetItem, Installed};
 use crate::flight::Flight;
 use crate::hooks::{Hooks, deadline};
 use crate::key::{Key, Probe};
+use crate::named;
 use crate::stats::PyCacheStats;
 use crate::store::Table;
 
@@ -37,7 +37,8 @@ impl PyCache {
         jitter: Maybe<'py>,
         timer: Option<&Bound<'py, PyAny>>,
         name: Option<&Bound<'py, PyAny>>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<Bound<'py, Self>> {
+        let py = maxsize.py();
         let callable = |name, value: Option<&Bound<'py, PyAny>>| {
             value.map(|value| convert::called(name, value)).transpose()
         };
@@ -56,13 +57,12 @@ impl PyCache {
         let name = name.map(convert::name).transpose()?;
         let hooks = Hooks::new(weigher, on_evict, timer);
         let seed = RandomState::new().build_hasher().finish();
-        Ok(Self::build(
-            maxsize,
-            Limits { ttl, tti, jitter },
-            hooks,
-            name,
-            seed,
-        ))
+        let limits = Limits { ttl, tti, jitter };
+        let cache = Bound::new(py, Self::build(maxsize, limits, hooks, name, seed))?;
+        if cache.get().name.is_some() {
+            named::enter(cache.as_any())?;
+        }
+        Ok(cache)
     }
 
     #[getter]
@@ -482,16 +482,18 @@ fn from_seconds(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
-static ORIGINAL_GET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+/// `Cache.get`.
+pub struct Get;
 
-impl FastMethod for PyCache {
+impl FastMethod for Get {
+    type Class = PyCache;
     const METHOD: &'static CStr = c"get";
     const METHOD_DOC: &'static CStr =
         c"get($self, key, default=None)\n--\n\nReturn the value of *key*, or *default*.";
 
     #[inline]
     fn call<'py>(
-        this: Borrowed<'_, 'py, Self>,
+        this: Borrowed<'_, 'py, PyCache>,
         args: &Args<'_, 'py>,
     ) -> Option<PyResult<Bound<'py, PyAny>>> {
         let key = args
@@ -507,8 +509,9 @@ impl FastMethod for PyCache {
         Some(found.map(|found| found.map_or_else(default, |(value, _)| value)))
     }
 
-    fn original() -> &'static PyOnceLock<Py<PyAny>> {
-        &ORIGINAL_GET
+    fn installed() -> &'static Installed {
+        static INSTALLED: Installed = Installed::new();
+        &INSTALLED
     }
 }
 

@@ -1,8 +1,9 @@
-//! The two calls of a mapping that are made most, without PyO3's argument parsing and attach counting.
+//! The calls that are made most, without PyO3's argument parsing and attach counting.
 //!
 //! Objects dropped as `Py` in here would be dropped at some later time: fast paths use `Bound`.
 
-use std::ffi::c_int;
+use std::borrow::Cow;
+use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
@@ -11,38 +12,63 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
 
 use super::args::{Args, finish};
 
-/// A class with one method that is worth it.
-pub trait FastMethod: PyClass {
-    const METHOD: &'static std::ffi::CStr;
+/// One method that is worth it.
+pub trait FastMethod: 'static {
+    type Class: PyClass;
+    const METHOD: &'static CStr;
     /// Signature and docstring, as `__text_signature__` wants them.
-    const METHOD_DOC: &'static std::ffi::CStr;
+    const METHOD_DOC: &'static CStr;
 
     /// The common calls; nothing leaves the call to the method that `PyO3` made.
     fn call<'py>(
-        this: Borrowed<'_, 'py, Self>,
+        this: Borrowed<'_, 'py, Self::Class>,
         args: &Args<'_, 'py>,
     ) -> Option<PyResult<Bound<'py, PyAny>>>;
 
-    /// Keeps the method that `PyO3` made.
-    fn original() -> &'static PyOnceLock<Py<PyAny>>;
+    /// Keeps what was there before, and what is there now.
+    fn installed() -> &'static Installed;
 }
 
-unsafe extern "C" fn trampoline<T: FastMethod>(
+/// The method that `PyO3` made, and the definition of the one in its place.
+pub struct Installed {
+    original: PyOnceLock<Py<PyAny>>,
+    definition: OnceLock<Definition>,
+}
+
+impl Installed {
+    pub const fn new() -> Self {
+        Self {
+            original: PyOnceLock::new(),
+            definition: OnceLock::new(),
+        }
+    }
+}
+
+struct Definition(ffi::PyMethodDef);
+
+// SAFETY: it holds pointers to static strings and a function, and never changes; CPython only reads it.
+unsafe impl Send for Definition {}
+// SAFETY: as above.
+unsafe impl Sync for Definition {}
+
+unsafe extern "C" fn trampoline<M: FastMethod>(
     this: *mut ffi::PyObject,
     args: *const *mut ffi::PyObject,
     positional: ffi::Py_ssize_t,
     kwnames: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: CPython calls this with the GIL held; the method descriptor has checked that `this` is
-    // a T; the arguments are laid out as by the vectorcall protocol.
+    // an instance of the class or of the subclass that it was made for; the arguments are laid out as
+    // by the vectorcall protocol.
     let (py, called) = unsafe {
         let py = Python::assume_attached();
-        let this = Borrowed::from_ptr(py, this).cast_unchecked::<T>();
+        let this = Borrowed::from_ptr(py, this).cast_unchecked::<M::Class>();
         let args = Args::from_raw(py, args, positional.cast_unsigned(), kwnames);
-        let call = || T::call(this, &args).unwrap_or_else(|| slow::<T>(this, &args));
+        let call = || M::call(this, &args).unwrap_or_else(|| slow::<M>(this, &args));
         (py, catch_unwind(AssertUnwindSafe(call)))
     };
     finish(
@@ -52,39 +78,70 @@ unsafe extern "C" fn trampoline<T: FastMethod>(
 }
 
 #[cold]
-fn slow<'py, T: FastMethod>(
-    this: Borrowed<'_, 'py, T>,
+fn slow<'py, M: FastMethod>(
+    this: Borrowed<'_, 'py, M::Class>,
     args: &Args<'_, 'py>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = this.py();
     let missing = || PyRuntimeError::new_err("method is not installed");
-    let original = T::original().get(py).ok_or_else(missing)?.bind(py);
-    args.prepend(this.as_any(), |args| args.call(original))
+    let original = M::installed().original.get(py).ok_or_else(missing)?;
+    args.prepend(this.as_any(), |args| args.call(original.bind(py)))
 }
 
 /// Puts the fast method in the place of the one that `PyO3` made.
-pub fn install_method<T: FastMethod>(py: Python<'_>) -> PyResult<()> {
-    let class = py.get_type::<T>();
-    let name = T::METHOD.to_string_lossy();
-    let original = class.getattr(name.as_ref())?.unbind();
-    if T::original().set(py, original).is_err() {
+pub fn install_method<M: FastMethod>(py: Python<'_>) -> PyResult<()> {
+    let class = py.get_type::<M::Class>();
+    let original = class.getattr(name::<M>().as_ref())?.unbind();
+    if M::installed().original.set(py, original).is_err() {
         return Ok(());
     }
-    let method = Box::leak(Box::new(ffi::PyMethodDef {
-        ml_name: T::METHOD.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer {
-            PyCFunctionFastWithKeywords: trampoline::<T>,
-        },
-        ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
-        ml_doc: T::METHOD_DOC.as_ptr(),
-    }));
-    // SAFETY: the definition is leaked, once, so that it outlives the type; the trampoline has the
-    // signature that its flags say.
+    put::<M>(&class)
+}
+
+/// Gives a subclass the fast method as its own, unless it, or a class between, overrides it: the
+/// interpreter calls methods of an object's very class faster than inherited ones.
+pub fn inherit_method<M: FastMethod>(class: &Bound<'_, PyType>) -> PyResult<()> {
+    let py = class.py();
+    let base = py.get_type::<M::Class>();
+    if !class.is_subclass(&base)? {
+        return Ok(());
+    }
+    let name = name::<M>();
+    for ancestor in class.mro() {
+        if ancestor.getattr("__dict__")?.contains(name.as_ref())? {
+            return if ancestor.is(&base) {
+                put::<M>(class)
+            } else {
+                Ok(())
+            };
+        }
+    }
+    Ok(())
+}
+
+fn name<M: FastMethod>() -> Cow<'static, str> {
+    M::METHOD.to_string_lossy()
+}
+
+fn put<M: FastMethod>(class: &Bound<'_, PyType>) -> PyResult<()> {
+    let definition = M::installed().definition.get_or_init(|| {
+        Definition(ffi::PyMethodDef {
+            ml_name: M::METHOD.as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer {
+                PyCFunctionFastWithKeywords: trampoline::<M>,
+            },
+            ml_flags: ffi::METH_FASTCALL | ffi::METH_KEYWORDS,
+            ml_doc: M::METHOD_DOC.as_ptr(),
+        })
+    });
+    // SAFETY: the definition is in a static, where it stays and is only read; the trampoline has the
+    // signature that its flags say; `class` is M::Class or a subclass of it.
     let descriptor = unsafe {
-        let descriptor = ffi::PyDescr_NewMethod(class.as_ptr().cast(), method);
-        Bound::from_owned_ptr_or_err(py, descriptor)?
+        let definition = std::ptr::from_ref(&definition.0).cast_mut();
+        let descriptor = ffi::PyDescr_NewMethod(class.as_ptr().cast(), definition);
+        Bound::from_owned_ptr_or_err(class.py(), descriptor)?
     };
-    class.setattr(name.as_ref(), descriptor)
+    class.setattr(name::<M>().as_ref(), descriptor)
 }
 
 /// A class with a fast way to do `this[key] = value`; in abi3 builds nobody takes it.

@@ -1,0 +1,215 @@
+//! `Timer`: what `time()` returns.
+
+use std::ffi::CStr;
+
+use penstock_core::Clock;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple, PyType};
+
+use super::gauge::PyGauge;
+use super::histogram::PyHistogram;
+use super::hooks;
+use crate::clock::Moment;
+use crate::convert;
+use crate::ffi::{Args, FastMethod, GilLock, Installed};
+
+/// Measures the seconds that a `with` block or a decorated function takes.
+#[pyclass(name = "Timer", module = "penstock._native", frozen)]
+pub struct PyTimer {
+    state: GilLock<State>,
+}
+
+struct State {
+    metric: Py<PyAny>,
+    /// Whether that is a histogram on the system's clock whose `observe` is not overridden.
+    plain: bool,
+    /// Nanoseconds on the metric's clock.
+    start: Option<u64>,
+    duration: Option<f64>,
+}
+
+/// The class whose `observe` is known not to be overridden.
+static PLAIN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+/// Remembers the first subclass of `Histogram`, if it has the `observe` of its base.
+pub fn remember_plain(class: &Bound<'_, PyType>) -> PyResult<()> {
+    let py = class.py();
+    let base = py.get_type::<PyHistogram>();
+    let own = class.getattr("__base__")?.is(&base);
+    if own && !class.getattr("__dict__")?.contains("observe")? {
+        PLAIN.get_or_init(py, || class.clone().unbind());
+    }
+    Ok(())
+}
+
+/// Whether a metric is a histogram on the system's clock whose `observe` is not overridden.
+#[inline]
+fn is_plain(metric: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = metric.py();
+    let plain = PLAIN.get(py).map(|plain| plain.as_ptr().cast());
+    if plain != Some(metric.get_type_ptr()) {
+        return Ok(false);
+    }
+    let histogram = metric.cast::<PyHistogram>();
+    histogram.map_or(Ok(false), |histogram| {
+        histogram.get().is_on_system_clock(py)
+    })
+}
+
+impl PyTimer {
+    #[inline]
+    pub fn of(metric: Bound<'_, PyAny>) -> PyResult<Self> {
+        let plain = is_plain(&metric)?;
+        Ok(Self {
+            state: GilLock::new(State {
+                metric: metric.unbind(),
+                plain,
+                start: None,
+                duration: None,
+            }),
+        })
+    }
+
+    fn metric<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.state
+            .with(py, |state| state.metric.clone_ref(py).into_bound(py))
+    }
+
+    /// Nanoseconds on the clock of its metric.
+    #[inline]
+    fn now(&self, py: Python<'_>) -> PyResult<u64> {
+        if !self.state.with(py, |state| state.plain)?
+            && let Ok(histogram) = self.metric(py)?.cast::<PyHistogram>()
+        {
+            return Ok(histogram.get().moment(py)?.now());
+        }
+        Ok(Moment::System.now())
+    }
+
+    #[inline]
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        let now = self.now(py)?;
+        self.state.with(py, |state| state.start = Some(now))
+    }
+
+    #[inline]
+    fn stop(&self, py: Python<'_>) -> PyResult<()> {
+        let now = self.now(py)?;
+        let (duration, metric, plain) = self.state.with(py, |state| {
+            let duration = state
+                .start
+                .map(|start| convert::to_seconds(now.saturating_sub(start)));
+            state.duration = duration;
+            (duration, state.metric.bind(py).clone(), state.plain)
+        })?;
+        let duration = duration.ok_or_else(|| PyRuntimeError::new_err("timer was not started"))?;
+        if plain
+            && let Ok(histogram) = metric.cast::<PyHistogram>()
+            && PyHistogram::observe_at(histogram.as_borrowed(), duration, now)?.is_some()
+        {
+            return Ok(());
+        }
+        let method = if metric.is_instance_of::<PyGauge>() {
+            "set"
+        } else {
+            "observe"
+        };
+        metric.call_method1(method, (duration,)).map(drop)
+    }
+}
+
+/// `Timer.__enter__`.
+pub struct Enter;
+
+impl FastMethod for Enter {
+    type Class = PyTimer;
+    const METHOD: &'static CStr = c"__enter__";
+    const METHOD_DOC: &'static CStr = c"__enter__($self)\n--\n\nStart.";
+
+    #[inline]
+    fn call<'py>(
+        this: Borrowed<'_, 'py, PyTimer>,
+        args: &Args<'_, 'py>,
+    ) -> Option<PyResult<Bound<'py, PyAny>>> {
+        let start = || this.get().start(args.py());
+        (args.len() == 0).then(|| start().map(|()| this.to_owned().into_any()))
+    }
+
+    fn installed() -> &'static Installed {
+        static INSTALLED: Installed = Installed::new();
+        &INSTALLED
+    }
+}
+
+/// `Timer.__exit__`.
+pub struct Exit;
+
+impl FastMethod for Exit {
+    type Class = PyTimer;
+    const METHOD: &'static CStr = c"__exit__";
+    const METHOD_DOC: &'static CStr = c"__exit__($self, *error)\n--\n\nStop, and count.";
+
+    #[inline]
+    fn call<'py>(
+        this: Borrowed<'_, 'py, PyTimer>,
+        args: &Args<'_, 'py>,
+    ) -> Option<PyResult<Bound<'py, PyAny>>> {
+        let py = args.py();
+        let stop = || this.get().stop(py);
+        (args.positional() == args.len()).then(|| stop().map(|()| py.None().into_bound(py)))
+    }
+
+    fn installed() -> &'static Installed {
+        static INSTALLED: Installed = Installed::new();
+        &INSTALLED
+    }
+}
+
+#[pymethods]
+impl PyTimer {
+    /// Seconds that the last block took; None before its end.
+    #[getter]
+    fn duration(&self, py: Python<'_>) -> PyResult<Option<f64>> {
+        self.state.with(py, |state| state.duration)
+    }
+
+    /// Start.
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        slf.get().start(slf.py())?;
+        Ok(slf)
+    }
+
+    /// Stop, and count.
+    #[pyo3(signature = (*_error))]
+    fn __exit__(&self, py: Python<'_>, _error: &Bound<'_, PyTuple>) -> PyResult<()> {
+        self.stop(py)
+    }
+
+    /// Count in the series with these label values instead.
+    #[pyo3(signature = (*args, **kw))]
+    fn labels(
+        &self,
+        py: Python<'_>,
+        args: &Bound<'_, PyTuple>,
+        kw: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let child = self.metric(py)?.call_method("labels", args, kw)?.unbind();
+        drop(
+            self.state
+                .with(py, |state| std::mem::replace(&mut state.metric, child))?,
+        );
+        Ok(())
+    }
+
+    /// Decorate a function, a coroutine function or a generator function.
+    fn __call__<'py>(slf: &Bound<'py, Self>, f: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        hooks::decorate(slf.as_any(), f)
+    }
+
+    /// A timer of the same metric.
+    fn _new(&self, py: Python<'_>) -> PyResult<Self> {
+        Self::of(self.metric(py)?)
+    }
+}
