@@ -254,6 +254,12 @@ class TestExemplars:
         assert counter._read()[2][:2] == ({"b": ""}, 0.5)
         assert value(counter) == 5.5
 
+    def test_its_amount_is_the_one_given(self, backend: ModuleType) -> None:
+        counter = make(backend, "Counter")
+        for amount in (-0.0, 0.5, True, 2**64 - 1, 10**30, Decimal("1.5")):
+            counter.inc(amount, {"a": "b"})
+            assert repr(counter._read()[2][1]) == repr(float(amount))
+
     @pytest.mark.parametrize("nothing", [None, {}, (), 0, ""])
     def test_an_empty_one_is_none(self, backend: ModuleType, nothing: Any) -> None:
         counter = make(backend, "Counter")

@@ -178,3 +178,13 @@ def test_both_backends_say_how_they_were_built(backend: ModuleType) -> None:
     assert set(info) == {"version", "profile", "abi3"}
     assert info["profile"] in {"release", "debug", "pure"}
     assert type(info["abi3"]) is bool
+
+
+def test_figures_for_a_scrape_reclaim_nothing(backend: ModuleType) -> None:
+    clock, gone = Clock(), []
+    cache = backend.Cache(10, ttl=1, timer=clock, on_evict=lambda *entry: gone.append(entry))
+    cache["a"] = cache["b"] = 1
+    clock.advance(2)
+    figures = cache._figures()
+    assert (figures.size, figures.weight, figures.expirations, gone) == (2, 2, 0, [])
+    assert (cache.stats().size, len(gone)) == (0, 2)

@@ -256,7 +256,9 @@ class TestCaches:
         )
         cache[1] = 1
         now[0] = 1.0
-        scrape(registry)  # finds that the entry has expired
+        scrape(registry)  # reclaims nothing: what has expired is for whoever uses the cache
+        assert pages == []
+        cache.expire()
         assert len(pages) == 1
         assert scrape(registry)["penstock_cache_expirations_total", "users"] == 1
 

@@ -17,7 +17,7 @@ CACHE_FIELDS: Final[tuple[tuple[str, FieldType, str], ...]] = (
     ("load_seconds", "counter", "Time spent in loads, failed ones included."),
     ("evictions", "counter", "Entries that left to make room."),
     ("expirations", "counter", "Entries that left because their time was up."),
-    ("size", "gauge", "Live entries."),
-    ("weight", "gauge", "Sum of the weights of the live entries."),
+    ("size", "gauge", "Entries, with those that expired and were not reclaimed yet."),
+    ("weight", "gauge", "Sum of the weights of these entries."),
     ("maxsize", "gauge", "Limit of the size, or with a weigher of the weight."),
 )

@@ -14,8 +14,8 @@ __all__ = [
     "copy_exemplar",
     "make_exemplar",
     "to_float",
-    "to_number",
     "to_text",
+    "to_whole",
 ]
 
 Number: TypeAlias = SupportsFloat | SupportsIndex
@@ -35,9 +35,8 @@ def to_float(amount: Number) -> float:
     return ldexp(amount, 0)
 
 
-def to_number(amount: Number) -> float:
-    """Convert a number like `to_float`, but keep an int that 64 bits can hold."""
-    number = to_float(amount)
+def to_whole(amount: Number, number: float) -> float:
+    """Return an int for an amount that 64 bits can hold as one, else *number*, its float."""
     if type(amount) is int and amount <= MAX_WHOLE:
         return amount
     return int(number) if abs(number) < _EXACT and number.is_integer() else number

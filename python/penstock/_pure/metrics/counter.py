@@ -8,7 +8,8 @@ from penstock._pure.metrics.amounts import (
     Number,
     copy_exemplar,
     make_exemplar,
-    to_number,
+    to_float,
+    to_whole,
 )
 from penstock._pure.metrics.family import Cell, Family, Shared
 from penstock._pure.metrics.lock import LOCK
@@ -80,13 +81,13 @@ class Counter(Family[CounterShared, CounterCell]):
             ValueError: The amount is negative or NaN, or the exemplar is not valid.
         """
         cell = self._observable()
-        number = to_number(amount)
+        number = to_float(amount)
         if not number >= 0:
             if number != number:
                 self._ready().tally.count_refusal()
             raise ValueError("Counters can only be incremented by non-negative amounts.")
-        taken = make_exemplar(exemplar, float(number)) if exemplar else None
-        cell.add(number, taken)
+        taken = make_exemplar(exemplar, number) if exemplar else None
+        cell.add(to_whole(amount, number), taken)
 
     def reset(self) -> None:
         """
