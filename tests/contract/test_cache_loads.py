@@ -213,6 +213,21 @@ def test_a_load_after_an_invalidation_is_a_new_one(backend: ModuleType) -> None:
     assert cache["a"] == "newer"
 
 
+def test_popitem_leaves_the_load_of_another_key_of_its_hash_alone(backend: ModuleType) -> None:
+    class One:
+        def __hash__(self) -> int:
+            return 1
+
+    clock = Clock()
+    cache = backend.Cache(10, timer=clock)
+    flight = cache._begin(1, False)
+    cache.set("first", 0, ttl=1)
+    cache[One()] = 0
+    clock.advance(2)  # what goes first has expired: it is not that which is popped
+    cache.popitem()
+    assert flight.valid
+
+
 def test_popitem_keeps_a_load_of_its_key_from_being_stored(backend: ModuleType) -> None:
     cache = backend.Cache(9)
     cache["a"] = "old"

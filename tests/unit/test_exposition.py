@@ -81,6 +81,14 @@ def test_openmetrics_escapes_values_of_samples_and_families_alike(
     assert "a:b_total 1.0" in lines
 
 
+def test_ours_may_take_the_place_of_theirs(
+    registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = generate_latest(registry)
+    monkeypatch.setattr(prometheus_client.exposition, "generate_latest", generate_latest)
+    assert prometheus_client.exposition.generate_latest(registry) == expected
+
+
 def test_created_series_follow_the_switch_of_prometheus_client(
     registry: CollectorRegistry,
 ) -> None:

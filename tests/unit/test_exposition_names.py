@@ -42,7 +42,8 @@ def registry() -> CollectorRegistry:
     registry = CollectorRegistry(target_info={"host": "a"}, support_collectors_without_names=True)
     Counter("hits", "Of ours.", ["a"], registry=registry).labels("b").inc(3)
     Histogram("time", "Of ours.", buckets=[1], registry=registry).observe(2)
-    Gauge("odd name", "Of ours.", registry=registry)
+    Gauge("odd name", "Of ours.", unit="bytes", registry=registry)
+    Gauge("size", "Of ours.", unit="bytes", registry=registry)
     Info("build", "Of prometheus_client.", registry=registry).info({"v": "1"})
     registry.register(Named("first", "second"))
     registry.register(Named("nameless", describes=False))
@@ -57,7 +58,7 @@ def registry() -> CollectorRegistry:
         {"hits"},
         {"time_bucket", "time_sum"},
         {"time_count", "hits_total", "second"},
-        {"odd name"},
+        {"odd name_bytes", "size_bytes"},
         {"target_info"},
         {"build_info", "unheard_of"},
         {"nameless"},
@@ -79,10 +80,10 @@ def test_page_is_what_prometheus_client_writes(
 
 
 def test_families_are_in_the_order_of_the_registry(registry: CollectorRegistry) -> None:
-    names = frozenset({"second", "odd name", "hits_total", "target_info", "time_sum"})
+    names = frozenset({"second", "odd name_bytes", "hits_total", "target_info", "time_sum"})
     page = render(registry, PLAIN, names).decode()
     order = [line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")]
-    assert order == ["target_info", "hits_total", "time", "odd_name", "second"]
+    assert order == ["target_info", "hits_total", "time", "odd_name_bytes", "second"]
 
 
 def test_names_within_a_restricted_registry_restrict_it_further(

@@ -103,8 +103,15 @@ class TestCoroutines:
             async def method(self) -> int:
                 return await self()
 
+        class Compiled:
+            _is_coroutine = object()
+
+            def __call__(self) -> Awaitable[int]:
+                return Work()()
+
         async def main() -> None:
             functions: list[Callable[..., Awaitable[int]]] = [
+                Compiled(),
                 Work(),
                 Work().method,
                 functools.partial(Work.method, Work()),
@@ -120,7 +127,7 @@ class TestCoroutines:
 
         asyncio.run(main())
         # One is measured twice, and the mock takes no time.
-        assert measures.seen() == (8, 7, 0, 0)
+        assert measures.seen() == (9, 8, 0, 0)
 
     def test_cached_coroutine_function_is_measured_at_every_await(self, measures: Measures) -> None:
         @measures.all

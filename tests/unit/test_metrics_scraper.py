@@ -194,6 +194,8 @@ def test_cancelling_one_of_many_leaves_the_others(held: HeldCollector, scraper: 
 
 def test_cancelled_scrape_that_has_begun_is_dropped(held: HeldCollector, scraper: Scraper) -> None:
     async def main() -> None:
+        errors: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, error: errors.append(error))
         task = get(scraper)
         await held.entered()
         task.cancel()
@@ -202,6 +204,7 @@ def test_cancelled_scrape_that_has_begun_is_dropped(held: HeldCollector, scraper
         held.go.set()
         await asyncio.to_thread(join_scrapes)
         assert b"held 2.0" in (await scraper.get(PAGE)).body
+        assert errors == []
 
     asyncio.run(main())
 

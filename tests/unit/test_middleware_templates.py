@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route, Router
 from tests.asgi import Measured
 
-from penstock.metrics import _routes
+from penstock.metrics import _meter, _routes
 from penstock.metrics._route_tree import RouteTree
 from penstock.metrics._routes import Templates
 
@@ -35,6 +35,7 @@ def fresh() -> Router:
 
 def test_routers_made_for_each_request_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_routes, "_MOST_KNOWN", 10)
+    monkeypatch.setattr(_meter, "_MOST_AT_HAND", 10)
     routers = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -86,7 +87,6 @@ def test_a_mount_of_itself_ends() -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        {"fastapi": object()},
         {"fastapi": {"frontend_path": 3}},
         {"router": type("Odd", (), {"routes": 3})()},
         {"router": type("Odd", (), {"routes": [type("Odd", (), {"path": 3, "app": one})()]})()},
@@ -112,5 +112,10 @@ def test_odd_things_in_a_scope_do_no_harm(
 
 def test_a_scope_without_routes_is_unmatched() -> None:
     templates = Templates()
-    for scope in ({}, {"endpoint": one}, {"endpoint": one, "router": object()}):
-        assert templates.find(scope) == "__unmatched__"
+    for scope in (
+        {},
+        {"endpoint": one},
+        {"endpoint": one, "router": object()},
+        {"fastapi": object()},
+    ):
+        assert templates.find(scope)[0] == "__unmatched__"

@@ -94,7 +94,7 @@ def _is_coroutine_function(function: Callable[..., Any]) -> bool:
         function = function.func
     return (
         inspect.iscoroutinefunction(function)
-        # asyncio's mark; inspect's exists from 3.12 on. A Mock has any attribute, but not this one.
+        # asyncio's mark, which Cython's functions have. A Mock has any attribute, but not this one.
         or type(getattr(function, "_is_coroutine", None)) is object
         or inspect.iscoroutinefunction(getattr(type(function), "__call__", None))  # noqa: B004
     )
@@ -141,8 +141,6 @@ def _around_async_generator(
                 while True:
                     try:
                         sent = yield value
-                    except GeneratorExit:
-                        raise
                     except BaseException as error:  # thrown in: its business
                         value = await inner.athrow(error)
                     else:

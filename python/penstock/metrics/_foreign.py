@@ -7,7 +7,8 @@ from functools import lru_cache
 from math import isfinite
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import exposition
+# By name: somebody may put ours in the place of this one, for the gateway or a text file.
+from prometheus_client.exposition import generate_latest as write_text
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.samples import Sample
@@ -44,7 +45,7 @@ class _Single:
 def encode(metric: Metric, form: Format) -> bytes:
     """Return the lines of a family that was `checked` for the same format."""
     if not form.openmetrics:
-        return exposition.generate_latest(_Single(metric), form.escaping)
+        return write_text(_Single(metric), form.escaping)
     escaping = openmetrics.ALLOWUTF8 if _escapes_itself(form) else form.escaping
     write: Callable[..., bytes] = openmetrics.generate_latest
     return write(_Single(metric), escaping, "1.0.0").removesuffix(EOF)
@@ -70,9 +71,10 @@ def checked(
     """
     name = metric.name
     family = Metric(_escaped(name, form), _text(metric.documentation), metric.type)
-    # Prometheus refuses a page on which a unit is not the end of its family's name.
+    # Prometheus refuses a page on which a unit is not the end of its family's name; and
+    # prometheus_client drops units where it restricts a family to names.
     if metric.unit and _UNIT.fullmatch(metric.unit) and family.name.endswith(f"_{metric.unit}"):
-        family.unit = metric.unit
+        family.unit = metric.unit if names is None else ""
     _text(family.name)
     problems: list[Exception] = []
     for sample in metric.samples:
@@ -130,7 +132,7 @@ def _labels(labels: dict[str, str], form: Format) -> dict[str, str]:
     """Return labels with their names escaped."""
     for value in labels.values():
         _text(value)
-    if plain("_", tuple(labels)) and form.escaping != openmetrics.DOTS:
+    if plain("_", tuple(labels)):
         return labels
     escaped = {
         openmetrics.escape_label_name(_text(label), form.escaping): value

@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from penstock.metrics._asgi import Message, Receive, Scope, Send
-    from penstock.metrics._families import Families
-    from penstock.metrics._routes import Templates
+    from penstock.metrics._meter import Meter
 
 __all__ = ["CLIENT_GONE", "FAULT", "HTTPExchange", "is_abandoned"]
 
@@ -25,46 +22,30 @@ class HTTPExchange:
     that never happens, when the application returns or raises.
 
     Args:
-        families: What to count in.
-        templates: Finds the route template.
-        timer: Seconds.
+        meter: Finds what to count in.
         scope, receive, send: From the server.
     """
 
     __slots__ = (
-        "_began", "_families", "_first", "_gone", "_headers", "_in_progress", "_method", "_receive",
-        "_received", "_send", "_sent", "_status", "_timer", "open", "scope", "templates",
+        "_began", "_first", "_gone", "_kind", "_receive", "_received", "_send", "_sent", "_start",
+        "meter", "scope",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        families: Families,
-        templates: Templates,
-        timer: Callable[[], float],
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        # Where the routers leave what they have found. A middleware that copies the scope hides it
-        # from here, unless a `Recorder` behind that middleware puts the copy in.
+    def __init__(self, meter: Meter, scope: Scope, receive: Receive, send: Send) -> None:
+        self.meter = meter
+        # Where the routers leave what they have found; None once the request is counted. A
+        # middleware that copies the scope hides it from here, unless a `Recorder` behind that
+        # middleware puts the copy in.
         self.scope: Scope | None = scope
-        self.open = True
-        self._families = http = families.http
-        self.templates = templates
-        self._timer = timer
         self._receive = receive
         self._send = send
-        self._status = FAULT
-        self._headers: Iterable[tuple[bytes, bytes]] = ()
-        self._first: float | None = None
-        self._received = 0
-        self._sent = 0
+        self._received = self._sent = 0
         self._gone = False
-        scope[families.key] = self
+        self._start: Message | None = None
         method = scope["method"]
-        self._method, self._in_progress = http.methods.get(method) or http.add_method(method)
-        self._in_progress.inc()
-        self._began = timer()
+        self._kind = meter.http.methods.get(method) or meter.http.add_method(method)
+        self._kind[1].inc()
+        self._first = self._began = meter.timer()
 
     async def receive(self) -> Message:
         """Pass a message of the client on."""
@@ -87,9 +68,8 @@ class HTTPExchange:
             self._sent += len(message.get("body", b""))
             last = not message.get("more_body")
         elif kind == "http.response.start":
-            self._status = message["status"]
-            self._headers = message.get("headers", ())
-            self._first = self._timer()
+            self._start = message
+            self._first = self.meter.timer()
         elif kind == "http.response.pathsend" or kind == "http.response.zerocopysend":
             last = self._hand_over(message)
         try:
@@ -97,48 +77,43 @@ class HTTPExchange:
         except OSError:
             self._gone = True
             raise
-        if last and self.open:
-            # A response that was completed for nobody is still one that the client did not get.
-            self._finish(CLIENT_GONE if self._gone else self._status)
+        if last and self.scope is not None:
+            self._finish(FAULT if self._start is None else self._start["status"])
 
     def end(self, error: BaseException | None = None) -> None:
-        """The application has returned or raised."""
-        if self.open:
-            gone = self._gone or is_abandoned(error)
-            self._finish(CLIENT_GONE if gone else FAULT)
+        """The application has returned or raised, perhaps without a complete response."""
+        if self.scope is not None:
+            self._finish(CLIENT_GONE if is_abandoned(error) else FAULT)
 
     def _hand_over(self, message: Message) -> bool:
         """Note that the server sends from a file; whether that is all."""
         if message["type"] == "http.response.zerocopysend":
             self._sent += message.get("count") or 0
             return not message.get("more_body")
-        for name, value in self._headers:
+        for name, value in () if self._start is None else self._start.get("headers", ()):
             if name.lower() == b"content-length" and value.isdigit():
                 self._sent += int(value)
         return True
 
     def _finish(self, status: int) -> None:
-        elapsed = self._timer() - self._began
-        self.open = False
-        self._in_progress.dec()
+        meter = self.meter
         scope = self.scope
+        assert scope is not None
         # The scope refers to this object: without the cycle both are freed at once.
         self.scope = None
-        assert scope is not None
-        method = self._method
-        handler = self.templates.find(scope)
-        http = self._families
-        series = http.series.get((method, handler, status))
-        if series is None:
-            series = http.add_series(method, handler, status)
-        count, duration, overall, first_byte, request_size, response_size = series
-        if elapsed < 0.0:  # a timer that was set back
-            elapsed = 0.0
+        method, in_progress = self._kind
+        in_progress.dec()
+        # A response that was completed for nobody is still one that the client did not get.
+        count, duration, overall, first_byte, request_size, response_size = meter.series(
+            scope, method, CLIENT_GONE if self._gone else status
+        )
+        began = self._began
+        elapsed = meter.timer() - began
         count()
         duration(elapsed)
         overall(elapsed)
-        if self._first is not None:
-            first_byte(max(self._first - self._began, 0.0))
+        if self._start is not None:
+            first_byte(self._first - began)
         request_size(self._received)
         # Servers do not send what an application has for the body of a response to HEAD.
         response_size(0 if method == "HEAD" else self._sent)

@@ -27,9 +27,6 @@ _FINE_BUCKETS: Final = (
 )  # fmt: skip
 _SIZE_BUCKETS: Final = (1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9)
 
-# How many combinations of label values have their children at hand; others are slower.
-_AT_HAND: Final = 10_000
-
 
 # What to call for a request: the count, then the duration, the same for the metric without labels,
 # the time to the first byte, and the sizes of request and response. A plain tuple unpacks fastest.
@@ -57,12 +54,11 @@ class HTTPFamilies:
 
     __slots__ = (
         "_duration", "_first_byte", "_in_progress", "_overall", "_request_size", "_requests",
-        "_response_size", "methods", "series",
+        "_response_size", "methods",
     )  # fmt: skip
 
     def __init__(self, make: Maker, buckets: tuple[float, ...]) -> None:
         self.methods: dict[str, tuple[str, Gauge]] = {}
-        self.series: dict[tuple[str, str, int], Series] = {}
         self._requests = make.counter(
             "http_requests", "Requests answered.", "method", "handler", "status"
         )
@@ -107,18 +103,13 @@ class HTTPFamilies:
             found = self.methods.setdefault(label, (label, self._in_progress.labels(label)))
         return found
 
-    def add_series(self, method: str, handler: str, status: int) -> Series:
-        """Return the series of label values that are not in `series`."""
-        valid = 100 <= status <= 999
-        labels = method, handler, f"{status:d}" if valid else OTHER
-        series = (
-            self._requests.labels(*labels).inc,
-            self._duration.labels(*labels).observe,
+    def series(self, method: str, handler: str, status: str) -> Series:
+        """Return what to call for a request with these label values."""
+        return (
+            self._requests.labels(method, handler, status).inc,
+            self._duration.labels(method, handler, status).observe,
             self._overall.observe,
             self._first_byte.labels(method, handler).observe,
             self._request_size.labels(method, handler).observe,
             self._response_size.labels(method, handler).observe,
         )
-        if valid and len(self.series) < _AT_HAND:
-            self.series[method, handler, status] = series
-        return series

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from time import perf_counter
 from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from prometheus_client.registry import REGISTRY
@@ -11,7 +10,8 @@ from prometheus_client.registry import REGISTRY
 from penstock.metrics._classes import MAX_SERIES, Histogram
 from penstock.metrics._families import Options, shared_families
 from penstock.metrics._http_exchange import HTTPExchange
-from penstock.metrics._routes import Recorder, Templates, path_below
+from penstock.metrics._meter import Meter
+from penstock.metrics._routes import Recorder, path_below
 from penstock.metrics._websocket_exchange import WebSocketExchange
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class ASGIMiddleware:
     of a WebSocket. Several event loops may run one middleware.
     """
 
-    __slots__ = ("_exact", "_families", "_has_excluded", "_patterns", "_templates", "_timer", "app")
+    __slots__ = ("_exact", "_excludes_any", "_meter", "_patterns", "app")
 
     def __init__(
         self,
@@ -68,12 +68,9 @@ class ASGIMiddleware:
         # Not private: whoever walks a stack of middlewares goes from app to app.
         self.app = app
         self._exact, self._patterns = _split(exclude)
-        self._has_excluded = bool(self._exact or self._patterns)
-        self._families = shared_families(
-            registry, namespace, Options(tuple(buckets), max_series, timer)
-        )
-        self._templates = Templates()
-        self._timer = perf_counter if timer is None else timer
+        self._excludes_any = bool(self._exact or self._patterns)
+        options = Options(tuple(buckets), max_series, timer)
+        self._meter = Meter(shared_families(registry, namespace, options), timer)
 
     # A coroutine function, since servers ask whether it is one to tell ASGI 3 from ASGI 2.
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,40 +80,46 @@ class ASGIMiddleware:
         Raises:
             Exception: What the application raises, unchanged.
         """
+        meter = self._meter
+        key = meter.key
         kind = scope["type"]
+        exchange: HTTPExchange | WebSocketExchange
+        if (key in scope or self._excludes_any) and self._passes(scope):
+            await self.app(scope, receive, send)
+            return
         if kind == "http":
-            make: type[HTTPExchange | WebSocketExchange] = HTTPExchange
+            exchange = HTTPExchange(meter, scope, receive, send)
         elif kind == "websocket":
-            make = WebSocketExchange
+            exchange = WebSocketExchange(meter, scope, receive, send)
         else:
             await self.app(scope, receive, send)
             return
-        families = self._families
-        further_out = scope.get(families.key)
-        # Where it is of this middleware itself, the application makes a request of its own.
-        if (further_out is not None and further_out.templates is not self._templates) or (
-            self._has_excluded and self._excludes(scope)
-        ):
-            await self.app(scope, receive, send)
-            return
-        exchange = make(families, self._templates, self._timer, scope, receive, send)
+        scope[key] = exchange
         try:
             await self.app(scope, exchange.receive, exchange.send)
         except BaseException as error:
             exchange.end(error)
             raise
         else:
-            exchange.end()
+            if exchange.scope is not None:
+                exchange.end()
         finally:
-            # Servers refer from what they have given to the scope: a cycle, were this still there.
-            scope.pop(families.key, None)
+            # What a server has given refers to its scope: that would be a cycle.
+            scope[key] = None
 
     @property
     def key(self) -> str:
         """Under which key a scope says what is being measured."""
-        return self._families.key
+        return self._meter.key
 
-    def _excludes(self, scope: Scope) -> bool:
+    def _passes(self, scope: Scope) -> bool:
+        """Whether to leave a connection alone."""
+        if scope["type"] not in {"http", "websocket"}:
+            return True
+        further_out = scope.get(self._meter.key)
+        # Where that is of this middleware itself, the application makes a request of its own.
+        if further_out is not None and further_out.meter is not self._meter:
+            return True
         path = path_below(scope, scope.get("root_path", ""))
         return path in self._exact or any(pattern.fullmatch(path) for pattern in self._patterns)
 

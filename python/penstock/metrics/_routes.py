@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from penstock.metrics._route_tree import UNMATCHED, Leaf, RouteTree
 
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from penstock.metrics._asgi import Receive, Scope, Send
+
+    # What routers leave in a scope: the outermost router, the endpoint, the route, and FastAPI's
+    # context of an included router.
+    Marks: TypeAlias = tuple[object, object, object, object]
 
 __all__ = ["Recorder", "Templates", "path_below"]
 
@@ -41,50 +45,38 @@ class Templates:
 
     def __init__(self) -> None:
         # Objects are looked up by id, since many have no hash; the last item keeps them alive.
-        self._known: dict[
-            tuple[int, int, int, int], tuple[str | None, list[Leaf], tuple[object, ...]]
-        ] = {}
+        self._known: dict[tuple[int, ...], tuple[str | None, list[Leaf], Marks]] = {}
         self._trees: dict[int, tuple[RouteTree, object]] = {}
         self._walks = 0
         self._has_warned = False
 
-    def find(self, scope: Scope) -> str:
-        """Return the template of the route that was taken, or ``__unmatched__``."""
-        get = scope.get
-        endpoint = get("endpoint")
-        fastapi = get("fastapi")
+    def find(self, scope: Scope) -> tuple[str, Marks | None]:
+        """
+        Return the template of the route that was taken, or ``__unmatched__``.
+
+        Returns:
+            The template, and the marks of the routers, if they alone have decided it.
+        """
         context = None
+        fastapi = scope.get("fastapi")
         try:
-            if fastapi:
+            if isinstance(fastapi, dict):
                 context = fastapi.get("effective_route_context")
                 if "frontend_path" in fastapi:
-                    return self._find_frontend(scope)
-            if endpoint is None:
-                return UNMATCHED
-            route = get("route")
-            router = get("router")
-            key = id(router), id(endpoint), id(route), id(context)
-            known = self._known.get(key)
-            if known is None:
-                known = self._learn(key, router, endpoint, route, context)
-            template = known[0]
-            return self._choose(known[1], scope) if template is None else template
+                    return self._find_frontend(scope), None
+            marks = scope.get("router"), scope.get("endpoint"), scope.get("route"), context
+            template, leaves, marks = self._known.get(_key(marks)) or self._learn(marks)
+            return (self._choose(leaves, scope), None) if template is None else (template, marks)
         except Exception as error:  # what is in a scope may be of the application's own making
-            return self._give_up(endpoint, error)
+            return self._give_up(scope.get("endpoint"), error), None
 
-    def _learn(
-        self,
-        key: tuple[int, int, int, int],
-        router: object,
-        endpoint: object,
-        route: object,
-        context: object,
-    ) -> tuple[str | None, list[Leaf], tuple[object, ...]]:
+    def _learn(self, marks: Marks) -> tuple[str | None, list[Leaf], Marks]:
         """Find out what belongs to this, and remember it."""
+        endpoint = marks[1]
         template: str | None
         leaves: list[Leaf] = []
         try:
-            leaves = self._find_leaves(router, endpoint, route, context)
+            leaves = [] if endpoint is None else self._find_leaves(*marks)
         except Exception as error:
             template = self._give_up(endpoint, error)
         else:
@@ -95,8 +87,8 @@ class Templates:
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
             self._trees.clear()
-        known = template, leaves, (router, endpoint, route, context)
-        self._known[key] = known
+        known = template, leaves, marks
+        self._known[_key(marks)] = known
         return known
 
     def _give_up(self, endpoint: object, error: Exception) -> str:
@@ -161,9 +153,13 @@ class Recorder:
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         exchange = scope.get(self._key)
-        if exchange is not None and exchange.open:
+        if exchange is not None and exchange.scope is not None:
             exchange.scope = scope
         return self.app(scope, receive, send)
+
+
+def _key(marks: Marks) -> tuple[int, ...]:
+    return tuple(map(id, marks))
 
 
 def _narrow(tree: RouteTree, endpoint: object, route: object, context: object) -> list[Leaf] | None:

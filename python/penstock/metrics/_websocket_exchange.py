@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from penstock.metrics._asgi import Message, Receive, Scope, Send
-    from penstock.metrics._families import Families
-    from penstock.metrics._routes import Templates
+    from penstock.metrics._meter import Meter
 
 __all__ = ["WebSocketExchange"]
 
@@ -29,31 +28,18 @@ class WebSocketExchange:
     Stands between the server and the application for one connection.
 
     Args:
-        families: What to count in.
-        templates: Finds the route template.
-        timer: Seconds.
+        meter: Finds what to count in.
         scope, receive, send: From the server.
     """
 
     __slots__ = (
-        "_accepted", "_began", "_families", "_gone", "_handler", "_in", "_out", "_receive", "_send",
-        "_status", "_timer", "open", "scope", "templates",
+        "_accepted", "_began", "_gone", "_handler", "_in", "_out", "_receive", "_send", "_status",
+        "meter", "scope",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        families: Families,
-        templates: Templates,
-        timer: Callable[[], float],
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-    ) -> None:
-        self.scope: Scope | None = scope
-        self.open = True
-        self._families = families.websocket
-        self.templates = templates
-        self._timer = timer
+    def __init__(self, meter: Meter, scope: Scope, receive: Receive, send: Send) -> None:
+        self.meter = meter
+        self.scope: Scope | None = scope  # as for HTTPExchange
         self._receive = receive
         self._send = send
         self._accepted = False
@@ -62,9 +48,8 @@ class WebSocketExchange:
         self._handler: str | None = None
         self._in: Callable[[], None] | None = None
         self._out: Callable[[], None] | None = None
-        scope[families.key] = self
-        self._families.in_progress.inc()
-        self._began = timer()
+        meter.websocket.in_progress.inc()
+        self._began = meter.timer()
 
     async def receive(self) -> Message:
         """Pass a message of the client on."""
@@ -104,16 +89,15 @@ class WebSocketExchange:
 
     def end(self, error: BaseException | None = None) -> None:
         """The application has returned or raised."""
-        families = self._families
-        elapsed = self._timer() - self._began
-        self.open = False
+        families = self.meter.websocket
+        elapsed = self.meter.timer() - self._began
         families.in_progress.dec()
         handler = self._find_handler()
-        self.scope = None  # see HTTPExchange
+        self.scope = None
         status = self._status or self._status_without_close(error)
         families.connections.labels(handler, status).inc()
         if self._accepted:
-            families.duration.labels(handler).observe(max(elapsed, 0.0))
+            families.duration.labels(handler).observe(elapsed)
 
     def _status_without_close(self, error: BaseException | None) -> str:
         gone = self._gone or is_abandoned(error)
@@ -122,12 +106,12 @@ class WebSocketExchange:
         return str(CLIENT_GONE if gone else FAULT)
 
     def _counter(self, direction: str) -> Callable[[], None]:
-        return self._families.messages.labels(self._find_handler(), direction).inc
+        return self.meter.websocket.messages.labels(self._find_handler(), direction).inc
 
     def _find_handler(self) -> str:
         if self._handler is None:
             assert self.scope is not None
-            self._handler = self.templates.find(self.scope)
+            self._handler, _ = self.meter.templates.find(self.scope)
         return self._handler
 
 

@@ -147,9 +147,12 @@ impl<K, V, P: Policy> Cache<K, V, P> {
             .filter_map(|&at| self.slab.pair(at))
     }
 
-    /// The hash and key of the entry that goes first.
-    pub fn first(&self) -> Option<(u64, &K)> {
-        let at = self.policy.victim()?;
+    /// The hash and key of the live entry that goes first; O(expired ones before it).
+    pub fn first(&self, clock: &impl Clock) -> Option<(u64, &K)> {
+        let mut at = self.policy.victim()?;
+        while self.is_due(at, clock) {
+            at = self.policy.after(&self.slab, at)?;
+        }
         Some((self.slab.hash(at), &self.slab.pair(at)?.0))
     }
 

@@ -265,7 +265,16 @@ impl PyCache {
         py: Python<'_>,
         act: impl FnOnce(&mut Table<Py<PyAny>>, &mut Gone<Py<PyAny>>) -> R,
     ) -> PyResult<R> {
-        let moment = self.moment(py, false)?;
+        self.expire_at(py, self.moment(py, false)?, act)
+    }
+
+    /// The same at a given time.
+    pub fn expire_at<R>(
+        &self,
+        py: Python<'_>,
+        moment: Moment,
+        act: impl FnOnce(&mut Table<Py<PyAny>>, &mut Gone<Py<PyAny>>) -> R,
+    ) -> PyResult<R> {
         let mut gone = Evictions::new();
         let result = self.entries.with(py, |table| {
             table.expire(&moment, &mut gone);

@@ -296,16 +296,17 @@ impl PyCache {
 
     /// Remove and return the least recently used entry.
     fn popitem(&self, py: Python<'_>) -> PyResult<(Py<PyAny>, Py<PyAny>)> {
+        let moment = self.moment(py, false)?;
         let first = |table: &mut Table<_>| {
-            let (hash, key) = table.first()?;
+            let (hash, key) = table.first(&moment)?;
             Some((hash, key.bind(py).clone()))
         };
         let strangers = match self.entries.with(py, first)? {
             Some((hash, key)) => self.strangers(py, &Key::hashed(&key, hash))?,
             None => Vec::new(),
         };
-        let pair = self.expire_then(py, |table, gone| {
-            if let Some((hash, key)) = table.first() {
+        let pair = self.expire_at(py, moment, |table, gone| {
+            if let Some((hash, key)) = table.first(&moment) {
                 self.revoke(py, &Key::hashed(key.bind(py), hash), &strangers);
             }
             let first = table.remove_first()?;

@@ -22,7 +22,8 @@ pub struct PyTimer {
 }
 
 struct State {
-    metric: Py<PyAny>,
+    /// There until the collector clears it.
+    metric: Option<Py<PyAny>>,
     /// Whether that is a histogram on the system's clock whose `observe` is not overridden.
     plain: bool,
     /// Nanoseconds on the metric's clock.
@@ -58,13 +59,18 @@ fn is_plain(metric: &Bound<'_, PyAny>) -> PyResult<bool> {
     })
 }
 
+#[cold]
+fn cleared() -> PyErr {
+    PyRuntimeError::new_err("timer was cleared by the garbage collector")
+}
+
 impl PyTimer {
     #[inline]
     pub fn of(metric: Bound<'_, PyAny>) -> PyResult<Self> {
         let plain = is_plain(&metric)?;
         Ok(Self {
             state: GilLock::new(State {
-                metric: metric.unbind(),
+                metric: Some(metric.unbind()),
                 plain,
                 start: None,
                 duration: None,
@@ -73,8 +79,8 @@ impl PyTimer {
     }
 
     fn metric<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        self.state
-            .with(py, |state| state.metric.clone_ref(py).into_bound(py))
+        let clone = |state: &mut State| state.metric.as_ref().map(|metric| metric.bind(py).clone());
+        self.state.with(py, clone)?.ok_or_else(cleared)
     }
 
     /// Nanoseconds on the clock of its metric.
@@ -102,8 +108,10 @@ impl PyTimer {
                 .start
                 .map(|start| convert::to_seconds(now.saturating_sub(start)));
             state.duration = duration;
-            (duration, state.metric.bind(py).clone(), state.plain)
+            let metric = state.metric.as_ref().map(|metric| metric.bind(py).clone());
+            (duration, metric, state.plain)
         })?;
+        let metric = metric.ok_or_else(cleared)?;
         let duration = duration.ok_or_else(|| PyRuntimeError::new_err("timer was not started"))?;
         if plain
             && let Ok(histogram) = metric.cast::<PyHistogram>()
@@ -196,10 +204,7 @@ impl PyTimer {
         kw: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let child = self.metric(py)?.call_method("labels", args, kw)?.unbind();
-        drop(
-            self.state
-                .with(py, |state| std::mem::replace(&mut state.metric, child))?,
-        );
+        drop(self.state.with(py, |state| state.metric.replace(child))?);
         Ok(())
     }
 
@@ -211,5 +216,14 @@ impl PyTimer {
     /// A timer of the same metric.
     fn _new(&self, py: Python<'_>) -> PyResult<Self> {
         Self::of(self.metric(py)?)
+    }
+
+    fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        let visited = self.state.visit(&visit, |state| visit.call(&state.metric));
+        visited.unwrap_or(Ok(()))
+    }
+
+    fn __clear__(&self) {
+        Python::attach(|py| drop(self.state.with(py, |state| state.metric.take())));
     }
 }
