@@ -25,6 +25,8 @@ _CACHE: Final = "penstock Cache"
 _TTL: Final = "penstock Cache, TTL"
 _CACHED: Final = "penstock cached"
 _PLAIN: Final = "plain async def, no cache"
+_METRICS: Final = "penstock metrics"
+_PROMETHEUS: Final = "prometheus_client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,17 @@ def _ratio(ours: str, theirs: str) -> Callable[[Result], list[float]]:
 
 def _value(ours: str) -> Callable[[Result], list[float]]:
     return lambda result: result.samples[ours]
+
+
+def _worst(*ours: str) -> Callable[[Result], list[float]]:
+    """Take the largest of all samples: what is claimed holds always, not half of the time."""
+    return lambda result: [max(max(result.samples[name]) for name in ours)]
+
+
+def _faster(claim: str, row: str, limit: float) -> Goal:
+    """Return the goal of a row of metrics: how many times longer prometheus_client takes."""
+    measure = _ratio(_PROMETHEUS, _METRICS)
+    return Goal(f"{claim}, {_PROMETHEUS} / penstock", row, measure, limit, at_least=True)
 
 
 def _fastest_peer(result: Result) -> list[float]:
@@ -145,6 +158,49 @@ GOALS: Final[tuple[Goal, ...]] = (
     ),
     Goal("loads of 1,000 concurrent misses", "stampede.loads", _value(_CACHED), 1, ""),
     Goal("loads of 64 threads missing at once", "stampede.threads", _value(_CACHED), 1, ""),
+    _faster("Counter.inc()", "metrics.inc", 10),
+    _faster("inc() of a cached child", "metrics.child", 10),
+    _faster("labels(...).inc()", "metrics.labels", 14),
+    _faster("labels(...).inc() by name", "metrics.labels-kw", 14),
+    _faster("Histogram.observe", "metrics.observe", 12),
+    _faster("with h.time()", "metrics.time", 6),
+    _faster("scrape of 1,000 counters + 100 histograms", "scrape.page", 25),
+    Goal(
+        "event loop held by any scrape of 2,000 histograms, also with gzip",
+        "scrape.loop",
+        _worst(_METRICS, f"{_METRICS}, gzip"),
+        5,
+        "ms",
+    ),
+    *(
+        Goal(
+            f"middleware above the bare application, {title}",
+            f"middleware.{row}",
+            _value("penstock ASGIMiddleware"),
+            5,
+            "us",
+        )
+        for row, title in (
+            ("starlette-5", "Starlette, 5 routes"),
+            ("starlette-100", "Starlette, 100 routes"),
+            ("fastapi-5", "FastAPI, 5 routes"),
+            ("fastapi-100", "FastAPI, 100 routes"),
+        )
+    ),
+    Goal(
+        "counter series, labels shared with the caller",
+        "metrics.memory-shared",
+        _value(_METRICS),
+        250,
+        "B/series",
+    ),
+    Goal(
+        "counter series, labels of its own",
+        "metrics.memory-own",
+        _value(_METRICS),
+        250,
+        "B/series",
+    ),
     Goal("import penstock", "import", _value("import penstock"), 20, "ms"),
 )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from metrics_peers import METRICS_PEERS
 from penstock.bench import Contender, cache, function
 
 __all__ = ["PEERS"]
@@ -154,7 +155,9 @@ _IMPORTS: Final[tuple[Contender, ...]] = tuple(
         ("moka_py", "moka-py"),
         ("theine", "theine"),
         ("cashews", "cashews"),
+        ("prometheus_client", "prometheus-client"),
+        ("opentelemetry.sdk.metrics", "opentelemetry-sdk"),
     )
 )
 
-PEERS: Final[tuple[Contender, ...]] = (*_CACHES, *_SYNC, *_ASYNC, *_IMPORTS)
+PEERS: Final[tuple[Contender, ...]] = (*_CACHES, *_SYNC, *_ASYNC, *METRICS_PEERS, *_IMPORTS)

@@ -1,4 +1,4 @@
-"""Caches for asyncio services, with a Rust core."""
+"""Caches and metrics for asyncio services, with a Rust core."""
 
 from __future__ import annotations
 

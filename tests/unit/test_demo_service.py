@@ -104,3 +104,24 @@ def test_stats_name_backend_and_server(database: Path) -> None:
     answer = json.loads(stats)
     assert answer["backend"] in {"native", "pure"}
     assert "uvicorn" in answer["server"]
+
+
+def test_metrics_count_requests_and_cache(database: Path) -> None:
+    before, *_, (status, page) = _serve(
+        database, 10, "/metrics", *["/documents/1"] * 3, "/nowhere", "/metrics"
+    )
+
+    def grown(series: str) -> float:
+        def value(text: bytes) -> float:
+            lines = (line.rpartition(" ") for line in text.decode().splitlines())
+            return sum(float(number) for name, _, number in lines if name == series)
+
+        return value(page) - value(before[1])
+
+    assert (before[0], status) == (200, 200)
+    of_documents = 'handler="/documents/{document_id:int}",method="GET",status="200"'
+    assert grown(f"http_requests_total{{{of_documents}}}") == 3
+    assert grown('http_requests_total{handler="__unmatched__",method="GET",status="404"}') == 1
+    assert grown('penstock_cache_hits_total{name="documents"}') == 2
+    assert grown('penstock_cache_misses_total{name="documents"}') == 1
+    assert b'handler="/metrics"' not in page

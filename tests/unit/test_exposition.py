@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Enum, Info
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.samples import Sample
 from tests.threads import spawn
 
 from penstock import _backend
@@ -18,7 +19,7 @@ from penstock.metrics._exposition import ERRORS, render
 from penstock.metrics._negotiation import OPENMETRICS, PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client.core import Metric
 
@@ -306,3 +307,13 @@ def test_collectors_may_come_and_go_during_a_scrape() -> None:
     assert b"goes 0.0" in generate_latest(registry)
     on_collect(registry, lambda: None)
     assert b"comes 0.0" in generate_latest(registry)
+
+
+def test_a_subclass_that_makes_its_own_samples_is_asked_for_them() -> None:
+    class Doubled(Counter):
+        def _child_samples(self) -> Iterator[Sample]:
+            yield Sample("_total", {}, 2 * self._value.get())
+
+    registry = CollectorRegistry()
+    Doubled("things", "Things.", registry=registry).inc(3)
+    assert b"\nthings_total 6.0\n" in generate_latest(registry)

@@ -92,6 +92,8 @@ def test_all_of_an_application_at_once_keeps_its_templates_apart(how: str) -> No
             f"/api/v1/items/{number}",
             f"/items/{number}",
             f"/items/plain/{number}",
+            "/docs",
+            "/openapi.json",
         ):
             assert measured.ask(path).status == 200
     assert measured.requests == dict.fromkeys(
@@ -100,6 +102,8 @@ def test_all_of_an_application_at_once_keeps_its_templates_apart(how: str) -> No
             ("/api/v1/items/{item_id}", "GET", "200"),
             ("/items/{item_id}", "GET", "200"),
             ("/items/plain/{name}", "GET", "200"),
+            ("/docs", "GET", "200"),
+            ("/openapi.json", "GET", "200"),
         ],
         3,
     )
@@ -260,4 +264,17 @@ def test_files_of_a_frontend_are_one_handler(how: str, tmp_path: Path) -> None:
         "/items/{item_id}": 2,
         "/sub/{tenant}/ui/{path}": 2,
         "/router/ui/{path}": 2,
+    }
+
+
+@pytest.mark.skipif(not hasattr(FastAPI, "frontend"), reason="came with a later FastAPI")
+def test_a_file_that_a_frontend_does_not_have_is_not_a_path_that_nobody_has(tmp_path: Path) -> None:
+    app = FastAPI()
+    app.frontend("/ui", directory=tmp_path, fallback=None)
+    measured = Measured(app)
+    for path in ("/none", "/ui/none.css", "/none"):
+        measured.ask(path)
+    assert measured.requests == {
+        ("__unmatched__", "GET", "404"): 2,
+        ("/ui/{path}", "GET", "404"): 1,
     }

@@ -237,6 +237,15 @@ def test_a_second_last_byte_does_not_count() -> None:
     assert measured.in_progress == 0
 
 
+def test_a_body_without_a_start_is_the_servers_business() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.body", "body": b"x"})
+
+    measured = Measured(app)
+    measured.ask("/")
+    assert measured.requests == {("__unmatched__", "GET", "500"): 1}
+
+
 def test_messages_of_extensions_are_passed_on() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.debug", "info": {}})
@@ -288,7 +297,8 @@ def test_the_clock_of_the_machine_is_used_without_a_timer() -> None:
     assert 0 < seconds < 50
 
 
-def test_other_scopes_are_untouched() -> None:
+@pytest.mark.parametrize("exclude", [[], ["/healthz"]])
+def test_other_scopes_are_untouched(exclude: list[str]) -> None:
     seen = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -301,7 +311,7 @@ def test_other_scopes_are_untouched() -> None:
         pass
 
     scope = {"type": "lifespan", "state": {}}
-    asyncio.run(Measured(app).app(scope, receive, send))
+    asyncio.run(Measured(app, exclude=exclude).app(scope, receive, send))
     assert seen == [(scope, {"type": "lifespan", "state": {}}, receive, send)]
 
 

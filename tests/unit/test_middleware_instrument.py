@@ -170,6 +170,24 @@ def test_without_an_outer_timer_the_recorder_does_nothing() -> None:
     assert measured.requests == {}
 
 
+def test_what_comes_after_the_response_does_not_count_again() -> None:
+    class Repeating(Copying):
+        """Calls the application again for itself, as a cache that refreshes does."""
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            async def drop(message: Any) -> None:
+                pass
+
+            await self.app(dict(scope), receive, send)
+            await self.app(dict(scope), receive, drop)
+
+    app = copying()
+    measured = Measured(app, "instrumented")
+    app.add_middleware(Repeating)
+    measured.ask("/items/1")
+    assert measured.requests == {("/items/{id}", "GET", "200"): 1}
+
+
 def test_lifespans_pass_through() -> None:
     events = []
 

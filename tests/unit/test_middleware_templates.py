@@ -51,6 +51,42 @@ def test_routers_made_for_each_request_are_forgotten(monkeypatch: pytest.MonkeyP
     assert sum(router() is not None for router in routers) <= 10
 
 
+@pytest.mark.parametrize("forgets", [False, True])
+def test_what_is_remembered_stays_alive(forgets: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another object in the place of a dead one would have its id, and so its template.
+    if forgets:
+        monkeypatch.setattr(_routes, "_MOST_KNOWN", 0)
+    marks: list[weakref.ref[Any]] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await fresh()(scope, receive, send)
+        marks.extend(weakref.ref(scope[mark]) for mark in ("router", "endpoint"))
+
+    measured = Measured(app)
+    for _ in range(3):
+        measured.ask("/1")
+    gc.collect()
+    assert all(mark() is not None for mark in marks)
+    del measured
+    gc.collect()
+    assert all(mark() is None for mark in marks)
+
+
+def test_a_template_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def find(self: Templates, scope: Any) -> Any:
+        calls.append(scope["path"])
+        return found(self, scope)
+
+    found = Templates.find
+    monkeypatch.setattr(Templates, "find", find)
+    measured = Measured(Router([Route("/{id}", one)]))
+    for path in ("/1", "/2", "/3", "/none/none", "/none/none"):
+        measured.ask(path)
+    assert calls == ["/1", "/none/none"]
+
+
 def test_routes_that_are_never_found_do_not_cost_a_walk_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

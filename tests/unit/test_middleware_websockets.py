@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
+from starlette.responses import Response
 from starlette.routing import Mount, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from tests.asgi import HOWS, Connection, Measured
@@ -186,7 +186,7 @@ def test_a_connection_that_is_closed_instead_of_accepted_is_a_403() -> None:
 
 def test_a_refusal_with_a_response_has_its_status() -> None:
     async def endpoint(websocket: WebSocket) -> None:
-        raise HTTPException(401)
+        await websocket.send_denial_response(Response(status_code=401))
 
     options = {"extensions": {"websocket.http.response": {}}}
     assert status_of(endpoint, **options) == "401"

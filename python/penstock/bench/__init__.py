@@ -10,11 +10,14 @@ from __future__ import annotations
 from penstock.bench._command import Run, main, run_rows
 from penstock.bench._contenders import BUILTIN, CACHE_KINDS, cache, function
 from penstock.bench._hit_ratio import default_sizes, read_trace, replay
+from penstock.bench._metrics_contenders import CHECK, FILL, family, prometheus_like
 from penstock.bench._model import BenchError, Contender, Outcome, Plan, Result, Row, Verdict
 
 __all__ = [
     "BUILTIN",
     "CACHE_KINDS",
+    "CHECK",
+    "FILL",
     "BenchError",
     "Contender",
     "Outcome",
@@ -25,8 +28,10 @@ __all__ = [
     "Verdict",
     "cache",
     "default_sizes",
+    "family",
     "function",
     "main",
+    "prometheus_like",
     "read_trace",
     "replay",
     "run_rows",

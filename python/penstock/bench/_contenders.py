@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from penstock.bench._metrics_contenders import METRICS
 from penstock.bench._model import Backend, Contender
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ BUILTIN: Final[tuple[Contender, ...]] = (
         ("sync", "stampede-threads"),
         "import functools\nf = functools.lru_cache(maxsize=1024)(f)",
     ),
+    *METRICS,
     function("bare interpreter", ("import",), "pass"),
     function("import asyncio", ("import",), "import asyncio"),
     function("import penstock", ("import",), "import penstock"),
@@ -115,4 +117,5 @@ BUILTIN: Final[tuple[Contender, ...]] = (
         ("import",),
         "from penstock import Cache, cached",
     ),
+    function("import penstock.metrics", ("import",), "import penstock.metrics"),
 )

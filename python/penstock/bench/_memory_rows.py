@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from penstock.bench._model import Contender, Outcome, Plan, Result, Row
 from penstock.bench._subjects import check_installed, each
@@ -14,7 +14,7 @@ from penstock.bench._subjects import check_installed, each
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MEMORY_ROWS", "child_environment", "run_child"]
+__all__ = ["MEMORY_ROWS", "ask_child", "child_environment", "run_child"]
 
 _TIMEOUT: Final = 120
 # What an unbounded dict takes is known; another figure means that the method is off here.
@@ -54,22 +54,27 @@ def run_child(command: Sequence[str], text: str, backend: str | None) -> str:
     return done.stdout
 
 
+def ask_child(contender: Contender, entries: int, **more: str) -> dict[str, int]:
+    """Let a child process build and fill the contender; return what it answers."""
+    asked = {
+        "make": contender.make,
+        "store": contender.ops["new"],
+        "bind": contender.bind,
+        "penstock": contender.backend is not None,
+        "entries": entries,
+    }
+    text = json.dumps(asked | more)
+    answer = run_child(["-m", "penstock.bench._memory_child"], text, contender.backend)
+    return cast("dict[str, int]", json.loads(answer))
+
+
 def _measure(row: Row, contenders: Sequence[Contender], plan: Plan, outcome: Outcome) -> None:
     samples: dict[str, list[float]] = {}
 
     def weigh(contender: Contender) -> None:
         check_installed(contender)
-        text = json.dumps(
-            {
-                "make": contender.make,
-                "store": contender.ops["new"],
-                "bind": contender.bind,
-                "penstock": contender.backend is not None,
-                "entries": plan.entries,
-            }
-        )
-        answer = run_child(["-m", "penstock.bench._memory_child"], text, contender.backend)
-        samples[contender.name] = [json.loads(answer)["bytes"] / plan.entries]
+        found = ask_child(contender, plan.entries)["bytes"]
+        samples[contender.name] = [found / plan.entries]
 
     each(contenders, row, outcome, weigh)
     _check(samples, plan, outcome)

@@ -38,6 +38,8 @@ class Contender:
         reset: Statements run, untimed, before each pass of new keys (unbounded containers).
         needs: The distribution it comes from; None for penstock and the standard library.
         backend: Which penstock this is; None for all others.
+        own_process: Whether it has to run in a process of its own, because of what it asks of the
+            environment; it takes its turns all the same.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Contender:
     reset: str = ""
     needs: str | None = None
     backend: Backend | None = None
+    own_process: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,9 @@ class Plan:
         waiters: Concurrent misses of the stampede row.
         starts: Child processes per statement of the import row.
         requests: Length of the Zipf stream.
+        series: Counter series of the scrape row, which has a tenth as many histograms.
+        children: Histogram children of the row that watches the event loop.
+        scrapes: Scrapes of that row.
         trace: Replayed instead of the Zipf stream.
         sizes: Cache sizes for the hit ratio; empty for 1 %, 5 % and 20 % of the distinct keys.
         clock: Nanoseconds; injected by tests.
@@ -75,13 +81,24 @@ class Plan:
     waiters: int = 1_000
     starts: int = 15
     requests: int = 300_000
+    series: int = 1_000
+    children: int = 2_000
+    scrapes: int = 15
     trace: Path | None = None
     sizes: tuple[int, ...] = ()
     clock: Callable[[], int] = perf_counter_ns
 
 
 QUICK: Final = Plan(
-    capacity=256, rounds=3, round_ns=50_000, entries=20_000, starts=3, requests=5_000
+    capacity=256,
+    rounds=3,
+    round_ns=50_000,
+    entries=20_000,
+    starts=3,
+    requests=5_000,
+    series=100,
+    children=20,
+    scrapes=2,
 )
 
 
@@ -90,7 +107,9 @@ class Result:
     """
     One column of one table: the samples of every contender, in the order they were taken.
 
-    Sample *i* of one contender and sample *i* of another come from the same round.
+    Sample *i* of one contender and sample *i* of another come from the same round. What is not
+    *steady* varies on a quiet machine too, and says nothing about how busy it was: differences
+    between contenders, for example.
     """
 
     name: str
@@ -99,6 +118,7 @@ class Result:
     unit: str
     samples: dict[str, list[float]]
     digits: int | None = None
+    steady: bool = True
 
     def median(self, contender: str) -> float:
         """Return the median over the rounds."""
@@ -110,7 +130,7 @@ class Result:
 
     def disturbed(self) -> bool:
         """Tell whether half of some contender's rounds took far longer than its best one."""
-        return any(
+        return self.steady and any(
             len(samples) >= _ROUNDS_TO_JUDGE and statistics.median(samples) > _SPOILT * min(samples)
             for samples in self.samples.values()
         )

@@ -9,7 +9,10 @@ from penstock.bench._cached_rows import CACHED_ROWS
 from penstock.bench._hit_ratio import HIT_RATIO_ROWS
 from penstock.bench._import_rows import IMPORT_ROWS
 from penstock.bench._memory_rows import MEMORY_ROWS
+from penstock.bench._metrics_rows import METRICS_ROWS
+from penstock.bench._middleware_rows import MIDDLEWARE_ROWS
 from penstock.bench._model import BenchError, Row
+from penstock.bench._scrape_rows import SCRAPE_ROWS
 from penstock.bench._stampede_rows import STAMPEDE_ROWS
 from penstock.bench._thread_rows import THREAD_ROWS
 
@@ -25,6 +28,9 @@ ROWS: Final[tuple[Row, ...]] = (
     *THREAD_ROWS,
     *STAMPEDE_ROWS,
     *HIT_RATIO_ROWS,
+    *METRICS_ROWS,
+    *SCRAPE_ROWS,
+    *MIDDLEWARE_ROWS,
     *IMPORT_ROWS,
 )
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import contextmanager
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 from penstock.bench._model import Backend, BenchError, Contender, Outcome, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import ModuleType
 
 __all__ = [
@@ -60,7 +61,7 @@ _pure: ModuleType | None = None
 
 def load_backend(backend: Backend) -> ModuleType:
     """
-    Return the package ``penstock`` running on *backend*.
+    Return the package ``penstock`` running on *backend*, its metrics imported.
 
     Raises:
         MissingError: The extension is not built, or switched off by PENSTOCK_PURE.
@@ -68,6 +69,7 @@ def load_backend(backend: Backend) -> ModuleType:
     global _pure  # noqa: PLW0603 - one second copy per process
     package = importlib.import_module("penstock")
     if backend == package.BACKEND:
+        importlib.import_module("penstock.metrics")
         return package
     if backend == "native":
         reason = "PENSTOCK_PURE is set" if os.environ.get("PENSTOCK_PURE") else "not built"
@@ -90,9 +92,11 @@ def _second_copy() -> ModuleType:
         del sys.modules[name]
     os.environ["PENSTOCK_PURE"] = "1"
     try:
-        package = importlib.import_module("penstock")
-        for public in ("Cache", "cached"):
-            getattr(package, public)  # lazy: resolved while this copy is the importable one
+        with _registry_of_its_own():
+            package = importlib.import_module("penstock")
+            for module in (package, importlib.import_module("penstock.metrics")):
+                for public in module.__all__:
+                    getattr(module, public)  # lazy: resolved while this copy is the importable one
         return package
     finally:
         del os.environ["PENSTOCK_PURE"]
@@ -100,6 +104,21 @@ def _second_copy() -> ModuleType:
         for name in [name for name in sys.modules if _is_penstock(name)]:
             del sys.modules[name]
         sys.modules.update(ours)
+
+
+@contextmanager
+def _registry_of_its_own() -> Iterator[None]:
+    """Keep prometheus_client's registry from meeting the collectors of a second copy."""
+    package = importlib.import_module("prometheus_client")
+    homes = (vars(package), vars(package.registry))
+    registry, alone = package.REGISTRY, package.CollectorRegistry()
+    for home in homes:
+        home["REGISTRY"] = alone
+    try:
+        yield
+    finally:
+        for home in homes:
+            home["REGISTRY"] = registry
 
 
 def _is_penstock(module: str) -> bool:

@@ -25,6 +25,7 @@ from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from penstock import BACKEND, CacheStats, cached
 from penstock.demo._reader import DocumentReader
+from penstock.metrics import instrument, make_asgi_app, track
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -46,7 +47,7 @@ def make_app(
     on_ready: Callable[[], None] = lambda: None,
 ) -> Starlette:
     """
-    Return the service: ``/documents/{id}`` and ``/stats``.
+    Return the service: ``/documents/{id}``, ``/stats`` and ``/metrics``.
 
     Args:
         reader: Where the documents come from; closed with the application.
@@ -59,7 +60,7 @@ def make_app(
 
     # The decorator is the only difference between the rounds.
     memo = None if cache_size is None else cached(maxsize=cache_size, ttl=_TTL)(read_document)
-    fetch = read_document if memo is None else memo
+    fetch = read_document if memo is None else track(memo, "documents")
 
     async def document(request: Request) -> Response:
         body = await fetch(request.path_params["document_id"])
@@ -78,8 +79,14 @@ def make_app(
         yield
         reader.close()
 
-    routes = [Route("/documents/{document_id:int}", document), Route("/stats", stats)]
-    return Starlette(routes=routes, lifespan=lifespan)
+    routes = [
+        Route("/documents/{document_id:int}", document),
+        Route("/stats", stats),
+        Route("/metrics", make_asgi_app()),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    instrument(app, exclude=["/metrics"])
+    return app
 
 
 def _count(reader: DocumentReader, cache: CacheStats) -> ServiceStats:

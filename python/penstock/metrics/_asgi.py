@@ -100,9 +100,17 @@ class MetricsApp:
                 return None
             return await answer
         finally:
-            answer.cancel()
-            gone.cancel()
-            await asyncio.gather(answer, gone, return_exceptions=True)
+            # Nothing is awaited here: this may be the end of a task whose loop is closed.
+            for task in (answer, gone):
+                task.add_done_callback(_take_note)
+                with suppress(RuntimeError):
+                    task.cancel()
+
+
+def _take_note(task: asyncio.Future[Any]) -> None:
+    """Keep asyncio from reporting what nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _disconnected(receive: Receive) -> bool:

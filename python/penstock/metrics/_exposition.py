@@ -11,6 +11,7 @@ from prometheus_client.registry import REGISTRY, CollectorRegistry, RestrictedRe
 
 from penstock import _backend
 from penstock.metrics import _foreign
+from penstock.metrics._classes import Counter
 from penstock.metrics._family import Collected, created_shown
 from penstock.metrics._negotiation import PLAIN
 
@@ -26,6 +27,9 @@ __all__ = ["ERRORS", "generate_latest", "render"]
 
 #: What a page says of itself when something is missing from it.
 ERRORS: Final = "penstock_metrics_scrape_errors"
+
+#: Where methods are defined that the backend's encoder stands in for.
+_OURS: Final = {Collected._samples.__module__, Counter._child_samples.__module__}
 
 _log = logging.getLogger("penstock.metrics")
 
@@ -97,6 +101,12 @@ def _collects_like(collector: Collector, kind: type[Collector]) -> bool:
     return getattr(collector.collect, "__func__", None) is kind.collect
 
 
+def _is_collected_by_us(kind: type) -> bool:
+    """Whether a class, which may be a user's, overrides nothing of what makes samples."""
+    makers = ("_samples", "_child_samples", "_get_metric")
+    return all(getattr(kind, name).__module__ in _OURS for name in makers)
+
+
 class _TargetInfo:
     """The labels of a registry as a collector."""
 
@@ -156,7 +166,8 @@ class _Page:
             # prometheus_client writes a_b for the samples of a:b then, and dashboards expect it.
             and not (self._form.openmetrics and ":" in family._name)
             and _foreign.plain(family._name, family._labelnames)
-            and _collects_like(family, Collected)
+            and _collects_like(family, Collected)  # an instance may have a collect() of its own
+            and _is_collected_by_us(type(family))
         )
 
     def _collect(self, collector: Collector, source: str) -> None:

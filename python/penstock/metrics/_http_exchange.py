@@ -97,6 +97,8 @@ class HTTPExchange:
 
     def _finish(self, status: int) -> None:
         meter = self.meter
+        began = self._began
+        elapsed = meter.timer() - began
         scope = self.scope
         assert scope is not None
         # The scope refers to this object: without the cycle both are freed at once.
@@ -107,8 +109,6 @@ class HTTPExchange:
         count, duration, overall, first_byte, request_size, response_size = meter.series(
             scope, method, CLIENT_GONE if self._gone else status
         )
-        began = self._began
-        elapsed = meter.timer() - began
         count()
         duration(elapsed)
         overall(elapsed)

@@ -74,9 +74,8 @@ class Meter:
     def _find(self, scope: Scope, method: str, status: int) -> tuple[Series, Marks | None]:
         """Return series, and the objects that they depend on, if on nothing else."""
         handler, marks = self.templates.find(scope)
-        if not 100 <= status <= 999:
-            return self.http.series(method, handler, OTHER), None
-        return self.http.series(method, handler, f"{status:d}"), marks
+        label = f"{status:d}" if 100 <= status <= 999 else OTHER
+        return self.http.series(method, handler, label), marks
 
 
 def _never_back(timer: Callable[[], float]) -> Callable[[], float]:

@@ -1,0 +1,15 @@
+"""
+Counting, setting, observing, timing: the hot paths of metrics; bytes per counter series.
+
+Rows, engine, penstock and the standard library live in ``penstock.bench``, peers in ``peers.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from peers import PEERS
+from penstock.bench import main
+
+if __name__ == "__main__":
+    sys.exit(main(["--only", "metrics", *sys.argv[1:]], peers=PEERS, prog="bench_metrics.py"))
