@@ -6,14 +6,19 @@ import asyncio
 import atexit
 import sys
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 from urllib.request import urlopen
 
+import pytest
 from tests.stress.harness import in_child
 from tests.stress.leaks import Node
 from tests.threads import LIMIT
 
+from penstock import Cache, cached
 from penstock.metrics import (
+    CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
@@ -161,3 +166,76 @@ def test_last_scrape_is_one_at_exit() -> None:
         assert b"\nevents_total 2.0\n" in generate_latest()
 
     atexit.register(scrape)
+
+
+def slow(*_: object) -> float:
+    """Code of a user that goes on when the program is over, and wants the interpreter back then."""
+    inside.set()
+    for _ in range(100):
+        time.sleep(0.002)
+    return 1.0
+
+
+inside = threading.Event()
+
+
+class Slow:
+    """An amount, a label value and a key that take their time."""
+
+    __float__ = slow
+
+    def __str__(self) -> str:
+        return str(slow())
+
+    def __hash__(self) -> int:
+        return int(slow())
+
+
+def count_slowly(kind: type[Counter | Gauge]) -> None:
+    metric = kind("level", "Help.", registry=None)
+    (metric.inc if kind is Counter else metric.set)(Slow())  # type: ignore[operator, arg-type]
+
+
+def label_slowly() -> None:
+    Counter("things", "Help.", ["of"], registry=None).labels(Slow())
+
+
+def time_slowly() -> None:
+    Histogram("seconds", "Help.", registry=None, timer=slow).observe(1)
+
+
+def scrape_slowly() -> None:
+    registry = CollectorRegistry()
+    Gauge("level", "Help.", registry=registry).set_function(slow)
+    generate_latest(registry)
+
+
+def load_slowly() -> None:
+    Cache[int, float](5).get_or_load(1, slow)
+
+
+def look_up_slowly() -> None:
+    Cache[Slow, float](5).get(Slow())
+
+
+def call_slowly() -> None:
+    cached(slow)()
+
+
+SLOW: dict[str, Callable[[], object]] = {
+    "amount of a counter": lambda: count_slowly(Counter),
+    "value of a gauge": lambda: count_slowly(Gauge),
+    "label": label_slowly,
+    "timer": time_slowly,
+    "function of a gauge": scrape_slowly,
+    "loader": load_slowly,
+    "hash of a key": look_up_slowly,
+    "cached function": call_slowly,
+}
+
+
+@pytest.mark.parametrize("what", SLOW)
+@in_child
+def test_program_ends_while_a_daemon_thread_is_in_code_of_a_user(what: str) -> None:
+    threading.Thread(target=SLOW[what], daemon=True).start()
+    assert inside.wait(LIMIT)

@@ -15,9 +15,20 @@ from collections.abc import (
 from datetime import timedelta
 from typing import Any, Literal, assert_type
 
+from starlette.applications import Starlette
+
 import penstock
 from penstock import BACKEND, Cache, CacheStats, PenstockError, RecursiveLoad, cached
 from penstock.caching import CachedCoroutineFunction, CachedFunction
+from penstock.metrics import (
+    ASGIMiddleware,
+    Counter,
+    Histogram,
+    generate_latest,
+    instrument,
+    make_asgi_app,
+    track,
+)
 
 
 def lookups(cache: Cache[str, int]) -> None:
@@ -262,3 +273,22 @@ def module() -> None:
     assert len(raised) == 2
     policy: Literal["lru"] = "lru"
     Cache[str, int](1, policy=policy)
+
+
+def metrics(app: Starlette) -> None:
+    counter = Counter("things", "Things.", ["kind"], max_series=None)
+    assert_type(counter.labels("a"), Counter)
+    assert_type(counter.labels(kind="a").inc(2, exemplar={"trace": "x"}), None)
+    counter.inc("1")  # type: ignore[arg-type]
+    histogram = Histogram("seconds", "Time.", buckets=(0.1, 1), window=300, timer=lambda: 0.0)
+    assert_type(histogram.quantile(0.99, window=60), float | None)
+    assert_type(histogram.count(), int)
+    with histogram.time() as timer:
+        assert_type(timer.duration, float | None)
+    assert_type(histogram.time()(ord), Callable[[str | bytes | bytearray], int])
+    assert_type(generate_latest(), bytes)
+    assert_type(track(Cache[str, int](1), "users"), Cache[str, int])
+    app.add_middleware(ASGIMiddleware, exclude=["/healthz"])
+    instrument(app, max_series=None)
+    instrument(app, max_series="1")  # type: ignore[arg-type]
+    app.mount("/metrics", make_asgi_app())

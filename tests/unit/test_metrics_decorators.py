@@ -236,3 +236,15 @@ class TestBlocks:
                 pass
             assert timer.duration is not None
             assert value.get() == timer.duration >= 0
+
+
+def test_a_replaced_observe_is_what_a_timer_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    monkeypatch.setattr(Histogram, "observe", lambda self, amount: seen.append(amount))
+    histogram = Histogram("seconds", "Time.", registry=None)
+    with histogram.time():
+        pass
+    monkeypatch.undo()
+    with histogram.time():
+        pass
+    assert (len(seen), histogram.count()) == (1, 1)

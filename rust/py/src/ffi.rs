@@ -12,7 +12,9 @@ mod method;
 mod ready;
 
 pub use args::{Args, Parts, Slot, Vectorcall, install_vectorcall};
-pub use call::{attached, recursive};
+pub use call::{
+    as_float, attached, call, call0, is_equal, only_one_interpreter, recursive, small_int, to_str,
+};
 pub use hash::{equal, hash};
 pub use lock::GilLock;
 pub use method::{

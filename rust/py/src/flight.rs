@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
-use crate::ffi::GilLock;
+use crate::ffi::{GilLock, call0};
 
 /// A load in progress: one or more callers that compute the value of one key.
 ///
@@ -258,7 +258,8 @@ impl Round {
             })
         })?;
         if let Some(gate) = gate {
-            gate.call_method0(py, "acquire")?;
+            // Waits, for as long as the program runs if need be.
+            call0(&gate.bind(py).getattr("acquire")?)?;
             gate.call_method0(py, "release")?;
         }
         Ok(())

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use crate::clock::Moment;
 use crate::convert;
-use crate::ffi::GilLock;
+use crate::ffi::{self, GilLock};
 use crate::store::Gone;
 
 #[derive(Default)]
@@ -66,7 +66,7 @@ impl Hooks {
         }
         let clone = |callbacks: &mut Callbacks| clone(py, callbacks.weigher.as_ref());
         match self.callbacks.with(py, clone)? {
-            Some(weigher) => convert::weight(&weigher.call1((key, value))?),
+            Some(weigher) => convert::weight(&ffi::call(&weigher, (key, value))?),
             None => Ok(1),
         }
     }
@@ -89,7 +89,7 @@ impl Hooks {
         let Some(timer) = self.callbacks.with(py, clone)? else {
             return Ok(Moment::Read(0));
         };
-        let reading = convert::reading(&timer.call0()?)?;
+        let reading = convert::reading(&ffi::call0(&timer)?)?;
         self.callbacks.with(py, |callbacks| {
             callbacks.latest = callbacks.latest.max(reading);
             Moment::Read(callbacks.latest)
@@ -127,7 +127,7 @@ impl Hooks {
             };
             // Only a cache that the collector has cleared has lost it.
             let Some(on_evict) = &on_evict else { return };
-            if let Err(error) = on_evict.call1((key, value, cause)) {
+            if let Err(error) = ffi::call(on_evict, (key, value, cause)) {
                 keep(py, &mut first, error, on_evict);
             }
         });

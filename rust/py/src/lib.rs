@@ -77,6 +77,7 @@ mod _native {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::ffi::only_one_interpreter()?;
         let abc = module.py().import("collections.abc")?;
         let class = module.py().get_type::<PyCache>();
         abc.getattr("MutableMapping")?

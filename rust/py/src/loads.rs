@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 
 use crate::cache::{PyCache, Write};
 use crate::convert::Ttl;
+use crate::ffi::is_equal;
 use crate::flight::{Flight, Role, Round};
 use crate::key::{Key, Match, Probe};
 use crate::store::{Gone, Table};
@@ -177,7 +178,7 @@ impl PyCache {
         if !strangers.is_empty() {
             let object = key.object(py)?;
             let mut failed = Ok(());
-            strangers.retain(|other| match other.eq(&object) {
+            strangers.retain(|other| match is_equal(other, &object) {
                 Ok(equal) => !equal,
                 Err(error) => {
                     failed = Err(error);

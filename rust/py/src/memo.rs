@@ -9,7 +9,9 @@ use crate::argkey::{ArgsKey, build};
 use crate::bound::BoundMemo;
 use crate::cache::PyCache;
 use crate::convert::{self, Ttl};
-use crate::ffi::{Args, GilLock, Slot, Vectorcall, attached, install_vectorcall, ready, recursive};
+use crate::ffi::{
+    Args, GilLock, Slot, Vectorcall, attached, call, install_vectorcall, ready, recursive,
+};
 use crate::key::{Key, Probe};
 
 /// A function whose results are kept in a cache; `penstock.cached` makes it.
@@ -81,7 +83,7 @@ impl Memo {
         let object = key.object(py)?;
         if let Some(miss) = self.part(py, |parts| &parts.miss)? {
             let (args, kwargs) = args.unpack()?;
-            return recursive(py, || miss.call1((object, args, kwargs)));
+            return recursive(py, || call(&miss, (object, args, kwargs)));
         }
         let func = self
             .part(py, |parts| &parts.func)?
@@ -100,7 +102,7 @@ impl Memo {
         let py = args.py();
         if let Some(on_stale) = self.part(py, |parts| &parts.on_stale)? {
             let (args, kwargs) = args.unpack()?;
-            on_stale.call1((key.object(py)?, args, kwargs))?;
+            call(&on_stale, (key.object(py)?, args, kwargs))?;
         }
         Ok(())
     }

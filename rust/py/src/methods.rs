@@ -13,7 +13,7 @@ use pyo3::types::{PyDict, PyIterator, PyList, PyMapping};
 
 use crate::cache::{Limits, PyCache};
 use crate::convert::{self, Maybe, Ttl, to_seconds};
-use crate::ffi::{Args, FastMethod, FastSetItem, Installed};
+use crate::ffi::{self, Args, FastMethod, FastSetItem, Installed};
 use crate::flight::Flight;
 use crate::hooks::{Hooks, deadline};
 use crate::key::{Key, Probe};
@@ -277,7 +277,7 @@ impl PyCache {
         ttl.resolve(None)?;
         match self.read(py, &probe)? {
             Some((value, _)) => Ok(value),
-            None => self.load(py, key, probe.hash(), &ttl, || loader.call1((key,))),
+            None => self.load(py, key, probe.hash(), &ttl, || ffi::call(loader, (key,))),
         }
     }
 

@@ -3,7 +3,7 @@
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use crate::ffi::GilLock;
+use crate::ffi::{GilLock, call};
 
 static HOOK: PyOnceLock<GilLock<Option<Py<PyAny>>>> = PyOnceLock::new();
 
@@ -23,7 +23,7 @@ pub fn enter(object: &Bound<'_, PyAny>) -> PyResult<()> {
     };
     let hook = cell.with(py, |hook| hook.as_ref().map(|hook| hook.clone_ref(py)))?;
     match hook {
-        Some(hook) => hook.into_bound(py).call1((object,)).map(drop),
+        Some(hook) => call(&hook.into_bound(py), (object,)).map(drop),
         None => Ok(()),
     }
 }

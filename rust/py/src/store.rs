@@ -6,7 +6,7 @@ use penstock_core::{Cache, Clock, Evictions};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::ffi::GilLock;
+use crate::ffi::{GilLock, is_equal};
 use crate::key::{Match, Probe};
 
 /// A core table of Python keys.
@@ -54,7 +54,7 @@ impl<'py> Known<'py> {
     /// Asks until one is equal.
     fn settle(&mut self, object: &Bound<'py, PyAny>) -> PyResult<()> {
         for stored in std::mem::take(&mut self.unsure) {
-            if stored.eq(object)? {
+            if is_equal(&stored, object)? {
                 self.equal = Some(stored);
                 break;
             }

@@ -10,6 +10,9 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use smallvec::SmallVec;
 
+#[cfg(not(Py_LIMITED_API))]
+use super::call::vectorcall;
+
 /// The arguments of one call, borrowed from the caller.
 #[derive(Clone, Copy)]
 pub struct Args<'a, 'py> {
@@ -121,17 +124,8 @@ impl<'a, 'py> Args<'a, 'py> {
     #[cfg(not(Py_LIMITED_API))]
     pub fn call(&self, func: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         let names = self.names.map_or(std::ptr::null_mut(), Borrowed::as_ptr);
-        // SAFETY: `values` holds `positional` objects and then one for each name, as the protocol
-        // asks; the result is a new reference or null with an error set.
-        unsafe {
-            let result = ffi::PyObject_Vectorcall(
-                func.as_ptr(),
-                self.values.as_ptr(),
-                self.positional,
-                names,
-            );
-            Bound::from_owned_ptr_or_err(self.py, result)
-        }
+        // SAFETY: `values` holds `positional` objects and then one for each name.
+        unsafe { vectorcall(func, self.values.as_ptr(), self.positional, names) }
     }
 
     /// Calls `func` with these arguments.

@@ -1,8 +1,188 @@
-//! Two things that calls need which safe `PyO3` does not give.
+//! Calls into code of users, and two more things that calls need which safe `PyO3` does not give.
 
 use pyo3::exceptions::PyRecursionError;
 use pyo3::ffi;
 use pyo3::prelude::*;
+use pyo3::types::{PyInt, PyString, PyTuple};
+
+/// Python's functions that run code of users, declared so that a thread may end inside of them.
+mod python {
+    use pyo3::ffi::PyObject;
+
+    unsafe extern "C-unwind" {
+        pub fn PyObject_CallNoArgs(callable: *mut PyObject) -> *mut PyObject;
+        pub fn PyObject_Call(
+            callable: *mut PyObject,
+            args: *mut PyObject,
+            kwargs: *mut PyObject,
+        ) -> *mut PyObject;
+        #[cfg(not(Py_LIMITED_API))]
+        pub fn PyObject_Vectorcall(
+            callable: *mut PyObject,
+            args: *const *mut PyObject,
+            nargsf: usize,
+            kwnames: *mut PyObject,
+        ) -> *mut PyObject;
+        pub fn PyFloat_AsDouble(value: *mut PyObject) -> f64;
+        pub fn PyObject_Str(value: *mut PyObject) -> *mut PyObject;
+        pub fn PyObject_Hash(value: *mut PyObject) -> isize;
+        pub fn PyObject_RichCompare(
+            one: *mut PyObject,
+            other: *mut PyObject,
+            operation: std::ffi::c_int,
+        ) -> *mut PyObject;
+    }
+}
+
+/// The same behind pointers that the optimiser cannot see through: `PyO3` declares these functions as
+/// never unwinding, and link-time optimisation would believe that of the declarations above too.
+mod opaque {
+    use std::ffi::c_int;
+    use std::hint::black_box;
+
+    use pyo3::ffi::PyObject;
+
+    use super::python;
+
+    type Object = *mut PyObject;
+
+    macro_rules! opaque {
+        ($name:ident, $function:ident($($argument:ty),*) -> $result:ty) => {
+            #[inline]
+            pub fn $name() -> unsafe extern "C-unwind" fn($($argument),*) -> $result {
+                let function: unsafe extern "C-unwind" fn($($argument),*) -> $result = python::$function;
+                black_box(function)
+            }
+        };
+    }
+
+    opaque!(call0, PyObject_CallNoArgs(Object) -> Object);
+    opaque!(call, PyObject_Call(Object, Object, Object) -> Object);
+    #[cfg(not(Py_LIMITED_API))]
+    opaque!(
+        vectorcall,
+        PyObject_Vectorcall(Object, *const Object, usize, Object) -> Object
+    );
+    opaque!(as_float, PyFloat_AsDouble(Object) -> f64);
+    opaque!(to_str, PyObject_Str(Object) -> Object);
+    opaque!(hash, PyObject_Hash(Object) -> isize);
+    opaque!(compare, PyObject_RichCompare(Object, Object, c_int) -> Object);
+}
+
+/// Runs a call during which the interpreter may end this thread.
+///
+/// Before 3.14, CPython ends daemon threads that want the GIL when the program is over, by
+/// `pthread_exit`, which unwinds their stack. No Rust frame but this may be unwound: the thread waits
+/// for the end of the process here, as it does everywhere from 3.14 on.
+#[inline]
+fn until_the_end<R>(call: impl FnOnce() -> R) -> R {
+    struct Wait;
+    impl Drop for Wait {
+        fn drop(&mut self) {
+            loop {
+                std::thread::park();
+            }
+        }
+    }
+    let wait = Wait;
+    let result = call();
+    std::mem::forget(wait);
+    result
+}
+
+/// `func()`.
+pub fn call0<'py>(func: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a live object; the result is a new reference, or null with an error set.
+    unsafe {
+        let result = until_the_end(|| opaque::call0()(func.as_ptr()));
+        Bound::from_owned_ptr_or_err(func.py(), result)
+    }
+}
+
+/// `func(*args)`.
+pub fn call<'py>(
+    func: &Bound<'py, PyAny>,
+    args: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let args = args.into_pyobject(func.py())?;
+    // SAFETY: a live object and a tuple; the result is a new reference, or null with an error set.
+    unsafe {
+        let null = std::ptr::null_mut();
+        let result = until_the_end(|| opaque::call()(func.as_ptr(), args.as_ptr(), null));
+        Bound::from_owned_ptr_or_err(func.py(), result)
+    }
+}
+
+/// `func` with arguments laid out as by the vectorcall protocol.
+///
+/// # Safety
+///
+/// `values` points to `positional` objects and one for each name in the tuple `names`, or `names` is null.
+#[cfg(not(Py_LIMITED_API))]
+pub(super) unsafe fn vectorcall<'py>(
+    func: &Bound<'py, PyAny>,
+    values: *const *mut ffi::PyObject,
+    positional: usize,
+    names: *mut ffi::PyObject,
+) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: as promised by the caller; the result is a new reference, or null with an error set.
+    unsafe {
+        let call = || opaque::vectorcall()(func.as_ptr(), values, positional, names);
+        Bound::from_owned_ptr_or_err(func.py(), until_the_end(call))
+    }
+}
+
+/// The float that a number stands for.
+pub fn as_float(value: Borrowed<'_, '_, PyAny>) -> PyResult<f64> {
+    // SAFETY: a live object; -1 may stand for an error, which is set then.
+    let float = until_the_end(|| unsafe { opaque::as_float()(value.as_ptr()) });
+    if float.to_bits() == (-1.0_f64).to_bits()
+        && let Some(error) = PyErr::take(value.py())
+    {
+        return Err(error);
+    }
+    Ok(float)
+}
+
+/// The value of an exact int, if it has 64 bits.
+#[inline]
+pub fn small_int(value: Borrowed<'_, '_, PyAny>) -> Option<i64> {
+    let value = value.cast_exact::<PyInt>().ok()?;
+    let mut overflow = 0;
+    // SAFETY: an int; one that is too large is told by `overflow`, not by an error.
+    let value = unsafe { ffi::PyLong_AsLongLongAndOverflow(value.as_ptr(), &raw mut overflow) };
+    (overflow == 0).then_some(value)
+}
+
+/// `str(value)`.
+pub fn to_str<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    // SAFETY: a live object; the result is a new reference, or null with an error set.
+    let text = unsafe {
+        let text = until_the_end(|| opaque::to_str()(value.as_ptr()));
+        Bound::from_owned_ptr_or_err(value.py(), text)?
+    };
+    Ok(text.cast_into()?)
+}
+
+/// `hash(value)`.
+pub(super) fn hash(value: &Bound<'_, PyAny>) -> PyResult<isize> {
+    // SAFETY: a live object; -1 stands for an error, which is set then.
+    match until_the_end(|| unsafe { opaque::hash()(value.as_ptr()) }) {
+        -1 => Err(PyErr::fetch(value.py())),
+        hash => Ok(hash),
+    }
+}
+
+/// `one == other`.
+pub fn is_equal(one: &Bound<'_, PyAny>, other: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let (first, second) = (one.as_ptr(), other.as_ptr());
+    // SAFETY: live objects; the result is a new reference, or null with an error set.
+    let answer = unsafe {
+        let compare = || opaque::compare()(first, second, ffi::Py_EQ);
+        Bound::from_owned_ptr_or_err(one.py(), until_the_end(compare))?
+    };
+    answer.is_truthy()
+}
 
 /// Runs `f` with `PyO3` knowing that the thread is attached, so that dropping a `Py` is immediate.
 ///
@@ -28,4 +208,18 @@ pub fn recursive<R>(py: Python<'_>, f: impl FnOnce() -> PyResult<R>) -> PyResult
     }
     let _leave = Leave;
     f()
+}
+
+/// Refuses all but the first interpreter of the process: types and statics are shared by all of them.
+pub fn only_one_interpreter() -> PyResult<()> {
+    use std::sync::atomic::{AtomicI64, Ordering};
+    static FIRST: AtomicI64 = AtomicI64::new(-1);
+    // SAFETY: a module is being made, hence this thread is attached to an interpreter.
+    let this = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+    match FIRST.compare_exchange(-1, this, Ordering::Relaxed, Ordering::Relaxed) {
+        Err(first) if first != this => Err(pyo3::exceptions::PyImportError::new_err(
+            "penstock's extension works in one interpreter of a process only",
+        )),
+        _ => Ok(()),
+    }
 }

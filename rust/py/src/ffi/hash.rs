@@ -13,7 +13,7 @@ pub fn hash(object: &Bound<'_, PyAny>) -> PyResult<u64> {
             return Ok(known.cast_unsigned() as u64);
         }
     }
-    Ok(object.hash()?.cast_unsigned() as u64)
+    Ok(super::call::hash(object)?.cast_unsigned() as u64)
 }
 
 /// `one == other` for two objects of one exact type among str, int and bytes.

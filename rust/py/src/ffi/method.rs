@@ -98,8 +98,9 @@ pub fn install_method<M: FastMethod>(py: Python<'_>) -> PyResult<()> {
     put::<M>(&class)
 }
 
-/// Gives a subclass the fast method as its own, unless it, or a class between, overrides it: the
-/// interpreter calls methods of an object's very class faster than inherited ones.
+/// Gives a direct subclass the fast method as its own, unless it overrides it: the interpreter calls
+/// methods of an object's very class faster than inherited ones. Classes below inherit it: a copy of
+/// theirs could hide what another base of them overrides.
 pub fn inherit_method<M: FastMethod>(class: &Bound<'_, PyType>) -> PyResult<()> {
     let py = class.py();
     let base = py.get_type::<M::Class>();

@@ -91,10 +91,7 @@ impl FastMethod for Inc {
         let py = args.py();
         let amount = match (args.len(), args.get(0)) {
             (0, _) => Amount::Whole(1),
-            (1, Some(given)) if args.positional() == 1 => match Amount::of(given) {
-                Ok((amount, value)) if value >= 0.0 => amount,
-                _ => return None,
-            },
+            (1, Some(given)) if args.positional() == 1 => Amount::plain(given)?,
             _ => return None,
         };
         // What has no cell of its own yet is told so by the method itself.

@@ -25,12 +25,14 @@ pub fn encode<'py>(
     families: Vec<Bound<'py, PyFamily>>,
     openmetrics: bool,
     created: bool,
-    names: Option<HashSet<String>>,
+    names: Option<Bound<'py, PyAny>>,
 ) -> PyResult<(Bound<'py, PyBytes>, Failures<'py>)> {
+    let names = names.map(|names| texts(&names)).transpose()?;
+    let mut copied = 0;
     let mut failures = Vec::new();
     let mut snapshots = Vec::with_capacity(families.len());
     for family in &families {
-        snapshots.push(snapshot(family, openmetrics, &mut failures)?);
+        snapshots.push(snapshot(family, openmetrics, &mut copied, &mut failures)?);
     }
     let options = Options {
         openmetrics,
@@ -47,12 +49,23 @@ pub fn encode<'py>(
     Ok((PyBytes::new(py, &text), failures))
 }
 
+/// What can be the name of a sample.
+fn texts(names: &Bound<'_, PyAny>) -> PyResult<HashSet<String>> {
+    let mut texts = HashSet::new();
+    for name in names.try_iter()? {
+        texts.extend(name?.extract::<String>().ok());
+    }
+    Ok(texts)
+}
+
 fn snapshot<'py>(
     family: &Bound<'py, PyFamily>,
     openmetrics: bool,
+    copied: &mut usize,
     failures: &mut Failures<'py>,
 ) -> PyResult<Snapshot> {
     let py = family.py();
+    take_turns(py, copied);
     let body = family.get().body()?;
     let mut snapshot = Snapshot::new(body.meta.clone());
     let mut copy = |series: &Bound<'py, PyFamily>, labelled| match push(
@@ -74,13 +87,19 @@ fn snapshot<'py>(
         copy(family, false)?;
         return Ok(snapshot);
     }
-    for (nth, child) in family.get().children(py)?.into_iter().enumerate() {
-        if nth % TURN == TURN - 1 {
-            py.detach(|| {});
-        }
+    for child in family.get().children(py)? {
+        take_turns(py, copied);
         copy(&child.into_bound(py), true)?;
     }
     Ok(snapshot)
+}
+
+/// Lets other threads run now and then.
+fn take_turns(py: Python<'_>, copied: &mut usize) {
+    *copied += 1;
+    if copied.is_multiple_of(TURN) {
+        py.detach(|| {});
+    }
 }
 
 /// Copies one series. Labels are read before the lock is taken: that may allocate.

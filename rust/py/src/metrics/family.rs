@@ -62,6 +62,7 @@ pub fn refuse(meta: &Arc<Meta>, count: impl Fn(&Meta) -> &AtomicU64) {
     count(meta).fetch_add(1, Ordering::Relaxed);
     if before == (0, 0) {
         let mut all = DROPPING.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|meta| meta.strong_count() > 0);
         all.push(Arc::downgrade(meta));
     }
 }
@@ -191,10 +192,14 @@ impl PyFamily {
         cls: &Bound<'_, PyType>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        if let Some(given) = kwargs.filter(|given| !given.is_empty()) {
-            let message = format!("__init_subclass__() takes no keyword arguments, got {given}");
-            return Err(pyo3::exceptions::PyTypeError::new_err(message));
-        }
+        // Other bases may have something to do too.
+        let base = cls.py().get_type::<Self>();
+        let others = cls
+            .py()
+            .import("builtins")?
+            .getattr("super")?
+            .call1((base, cls))?;
+        others.call_method("__init_subclass__", (), kwargs)?;
         super::inherit(cls)
     }
 

@@ -7,11 +7,11 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::amount::{float, parsed};
+use super::amount::{float, parsed, plain};
 use super::family::{Naming, PyFamily, empty_like};
 use super::timer::PyTimer;
 use crate::convert::Maybe;
-use crate::ffi::{Args, FastMethod, GilLock, Installed};
+use crate::ffi::{Args, FastMethod, GilLock, Installed, call0};
 
 /// A number that goes up and down.
 #[pyclass(name = "Gauge", module = "penstock._native", extends = PyFamily, subclass, frozen)]
@@ -70,7 +70,7 @@ impl PyGauge {
             return Err(slf.as_super().get().unobservable());
         }
         match function {
-            Some(function) => parsed(&function.into_bound(py).call0()?),
+            Some(function) => parsed(&call0(&function.into_bound(py))?),
             None => Ok(value),
         }
     }
@@ -108,7 +108,7 @@ impl FastMethod for Set {
         let given = args
             .get(0)
             .filter(|_| args.len() == 1 && args.positional() == 1)?;
-        let value = float(given).ok()?;
+        let value = plain(given)?;
         let set = this.get().cell.with(py, |cell| {
             if cell.observable {
                 cell.value = value;

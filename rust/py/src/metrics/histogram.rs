@@ -8,13 +8,13 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::amount::float;
+use super::amount::{float, plain};
 use super::family::{Naming, PyFamily, empty_like};
 use super::hooks::{self, to_python, unix_time};
 use super::timer::PyTimer;
 use crate::clock::{self, Moment};
 use crate::convert;
-use crate::ffi::{Args, FastMethod, GilLock, Installed};
+use crate::ffi::{Args, FastMethod, GilLock, Installed, call0};
 
 /// Observations in buckets, and percentiles of the last while.
 #[pyclass(name = "Histogram", module = "penstock._native", extends = PyFamily, subclass, frozen)]
@@ -92,7 +92,7 @@ impl PyHistogram {
             .timer
             .with(py, |timer| timer.as_ref().map(|timer| timer.clone_ref(py)))?;
         match timer {
-            Some(timer) => convert::reading(&timer.into_bound(py).call0()?).map(Moment::Read),
+            Some(timer) => convert::reading(&call0(&timer.into_bound(py))?).map(Moment::Read),
             None => Ok(Moment::System),
         }
     }
@@ -212,7 +212,7 @@ impl FastMethod for Observe {
         let given = args
             .get(0)
             .filter(|_| args.len() == 1 && args.positional() == 1)?;
-        let amount = float(given).ok().filter(|amount| !amount.is_nan())?;
+        let amount = plain(given).filter(|amount| !amount.is_nan())?;
         match PyHistogram::observe_float(this, amount) {
             Ok(Some(_)) => Some(Ok(py.None().into_bound(py))),
             Ok(None) => None,

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::family::{PyFamily, new_child, refuse};
 use super::hooks::text;
-use crate::ffi::{Args, FastMethod, GilLock, Installed, equal, hash};
+use crate::ffi::{Args, FastMethod, GilLock, Installed, equal, hash, to_str};
 
 /// The label values of a series: exact strs that can be encoded, so that comparing them calls nothing.
 #[derive(Default)]
@@ -194,7 +194,7 @@ pub fn exact<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
     {
         return Ok(value.clone());
     }
-    Ok(PyString::new(value.py(), &text(&value.str()?)?))
+    Ok(PyString::new(value.py(), &text(&to_str(value)?)?))
 }
 
 fn texts_by_name<'py>(
@@ -225,37 +225,55 @@ fn series<'py>(
     }
     let meta = &family.get().body()?.meta;
     let overflow = Values::overflow(py, meta.labelnames.len());
-    if let Some(most) = meta.max_series
-        && !overflow.is_row(&values.row(py))
-        && is_full(py, children, most, &overflow)?
-    {
-        refuse(meta, |meta| &meta.overflowed);
-        return series(family, children, overflow);
-    }
-    let new = new_child(family, values)?;
-    // Making it may have run Python code: another thread's may be there by now.
-    let row = new.get().body()?.values.row(py);
-    let kept = children.with(py, |all| {
-        if let Some(found) = all.find(hash, |child| is_child(child, &row)) {
-            return Ok(found.clone_ref(py));
+    let room = Room {
+        most: meta
+            .max_series
+            .filter(|_| !overflow.is_row(&values.row(py))),
+        hash: hash_row(&overflow.row(py))?,
+        overflow: overflow.row(py),
+    };
+    if children.with(py, |all| room.is_in(all))? {
+        let new = new_child(family, values)?;
+        let row = new.get().body()?.values.row(py);
+        // Making it may have run Python code: another thread's may be there by now, or no more room.
+        let kept = children.with(py, |all| {
+            if let Some(found) = all.find(hash, |child| is_child(child, &row)) {
+                return Some(found.bind(py).clone());
+            }
+            let fits = room.is_in(all) && all.insert(hash, new.clone().unbind()).is_ok();
+            fits.then(|| new.clone())
+        })?;
+        if let Some(child) = kept {
+            return Ok(child);
         }
-        let child = new.clone().unbind();
-        let kept = child.clone_ref(py);
-        all.insert(hash, child).map(|()| kept)
-    })?;
-    kept.map(|child| child.into_bound(py))
-        .map_err(|_| PyRuntimeError::new_err("too many series"))
+    }
+    if room.most.is_none() {
+        return Err(PyRuntimeError::new_err("too many series"));
+    }
+    refuse(meta, |meta| &meta.overflowed);
+    series(
+        family,
+        children,
+        Values::overflow(py, meta.labelnames.len()),
+    )
 }
 
-/// Whether there are `most` series beside that of overflows.
-fn is_full(py: Python<'_>, children: &Children, most: u64, overflow: &Values) -> PyResult<bool> {
-    let all = children.with(py, |children| children.len())? as u64;
-    if all < most {
-        return Ok(false);
+/// How many series there may be beside that of what overflows, which is found by its values.
+struct Room<'a, 'py> {
+    most: Option<u64>,
+    hash: u64,
+    overflow: Row<'a, 'py>,
+}
+
+impl Room<'_, '_> {
+    /// Whether one more may be in.
+    fn is_in(&self, all: &Ordered<Py<PyFamily>>) -> bool {
+        let Some(most) = self.most.filter(|most| all.len() as u64 >= *most) else {
+            return true;
+        };
+        let overflows = all.find(self.hash, |child| is_child(child, &self.overflow));
+        ((all.len() - usize::from(overflows.is_some())) as u64) < most
     }
-    let row = overflow.row(py);
-    let found = find(py, children, hash_row(&row)?, &row)?;
-    Ok(all - u64::from(found.is_some()) >= most)
 }
 
 /// Removes the child with these values, if it is there.

@@ -39,11 +39,11 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
 
 /// Gives a new subclass the fast methods that it does not override.
 fn inherit(class: &Bound<'_, PyType>) -> PyResult<()> {
-    timer::remember_plain(class)?;
     inherit_method::<labels::Labels>(class)?;
     inherit_method::<counter::Inc>(class)?;
     inherit_method::<gauge::Set>(class)?;
     inherit_method::<summary::Observe>(class)?;
     inherit_method::<histogram::Observe>(class)?;
-    inherit_method::<histogram::Time>(class)
+    inherit_method::<histogram::Time>(class)?;
+    timer::remember_plain(class)
 }

@@ -6,7 +6,7 @@ use penstock_core::metrics::Kind;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use super::amount::float;
+use super::amount::{float, plain};
 use super::family::{Naming, PyFamily, empty_like};
 use super::hooks::unix_time;
 use super::timer::PyTimer;
@@ -87,7 +87,7 @@ impl FastMethod for Observe {
         let given = args
             .get(0)
             .filter(|_| args.len() == 1 && args.positional() == 1)?;
-        let amount = float(given).ok().filter(|amount| !amount.is_nan())?;
+        let amount = plain(given).filter(|amount| !amount.is_nan())?;
         let counted = PySummary::count(this, amount).ok()?;
         counted.then(|| Ok(py.None().into_bound(py)))
     }

@@ -4,6 +4,7 @@ use std::ffi::CStr;
 
 use penstock_core::Clock;
 use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -13,7 +14,7 @@ use super::histogram::PyHistogram;
 use super::hooks;
 use crate::clock::Moment;
 use crate::convert;
-use crate::ffi::{Args, FastMethod, GilLock, Installed};
+use crate::ffi::{Args, FastMethod, GilLock, Installed, call};
 
 /// Measures the seconds that a `with` block or a decorated function takes.
 #[pyclass(name = "Timer", module = "penstock._native", frozen)]
@@ -31,32 +32,38 @@ struct State {
     duration: Option<f64>,
 }
 
-/// The class whose `observe` is known not to be overridden.
-static PLAIN: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+/// Our class of histograms and its `observe`, which timers need not call while it is in its place.
+static PLAIN: PyOnceLock<(Py<PyType>, Py<PyAny>)> = PyOnceLock::new();
 
-/// Remembers the first subclass of `Histogram`, if it has the `observe` of its base.
+/// Remembers the first subclass of `Histogram` that was given `observe` as its own.
 pub fn remember_plain(class: &Bound<'_, PyType>) -> PyResult<()> {
     let py = class.py();
-    let base = py.get_type::<PyHistogram>();
-    let own = class.getattr("__base__")?.is(&base);
-    if own && !class.getattr("__dict__")?.contains("observe")? {
-        PLAIN.get_or_init(py, || class.clone().unbind());
+    if class.is_subclass_of::<PyHistogram>()? && PLAIN.get(py).is_none() {
+        let observe = class.getattr("observe")?;
+        let owner = observe.getattr_opt("__objclass__")?;
+        if owner.is_some_and(|owner| owner.is(class)) {
+            PLAIN.get_or_init(py, || (class.clone().unbind(), observe.unbind()));
+        }
     }
     Ok(())
 }
 
-/// Whether a metric is a histogram on the system's clock whose `observe` is not overridden.
+/// Whether a metric is a histogram on the system's clock whose `observe` nobody has replaced.
 #[inline]
 fn is_plain(metric: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = metric.py();
-    let plain = PLAIN.get(py).map(|plain| plain.as_ptr().cast());
-    if plain != Some(metric.get_type_ptr()) {
+    let Some((class, observe)) = PLAIN.get(py) else {
+        return Ok(false);
+    };
+    if metric.get_type_ptr() != class.as_ptr().cast() {
         return Ok(false);
     }
+    let current = class.bind(py).getattr(intern!(py, "observe"))?;
     let histogram = metric.cast::<PyHistogram>();
-    histogram.map_or(Ok(false), |histogram| {
-        histogram.get().is_on_system_clock(py)
-    })
+    match histogram {
+        Ok(histogram) if current.is(observe) => histogram.get().is_on_system_clock(py),
+        _ => Ok(false),
+    }
 }
 
 #[cold]
@@ -124,7 +131,7 @@ impl PyTimer {
         } else {
             "observe"
         };
-        metric.call_method1(method, (duration,)).map(drop)
+        call(&metric.getattr(method)?, (duration,)).map(drop)
     }
 }
 
