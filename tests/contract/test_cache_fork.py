@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-from collections.abc import Callable
 from threading import Event
 from types import ModuleType
 
 import pytest
+from tests.forks import in_child
 from tests.threads import LIMIT, spawn
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning"),
 ]
-
-
-def in_child(work: Callable[[], object]) -> bool:
-    """Run *work* in a forked child; whether it ended well, and in time."""
-    child = os.fork()
-    if not child:
-        signal.alarm(int(LIMIT))
-        status = 1
-        try:
-            work()
-            status = 0
-        except BaseException as error:
-            sys.stderr.write(f"in the child: {error!r}\n")
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) == 0
 
 
 def test_a_child_has_the_entries_of_its_parent(backend: ModuleType) -> None:

@@ -13,7 +13,7 @@ from prometheus_client.utils import floatToGoString
 
 from penstock import _backend
 from penstock.metrics._decorators import ExceptionCounter, InprogressTracker, decorate_timed
-from penstock.metrics._family import Collected, View, created_shown, to_exemplar
+from penstock.metrics._family import MAX_SERIES, Collected, View, created_shown, to_exemplar
 from penstock.metrics._naming import exemplar_pairs
 
 if TYPE_CHECKING:
@@ -23,9 +23,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.registry import CollectorRegistry
 
-__all__ = ["MAX_SERIES", "Counter", "Gauge", "Histogram", "Summary"]
+__all__ = ["Counter", "Gauge", "Histogram", "Summary"]
 
-MAX_SERIES = 10_000
 
 _backend.set_metric_hooks(exemplar_pairs, decorate_timed)
 
@@ -57,25 +56,6 @@ class Counter(Collected, _backend.Counter):
     __slots__ = ()
     __module__ = "penstock.metrics"
     _kind = "counter"
-
-    def __init__(
-        self,
-        name: str,
-        documentation: str,
-        labelnames: Iterable[str] = (),
-        namespace: str = "",
-        subsystem: str = "",
-        unit: str = "",
-        registry: CollectorRegistry | None = REGISTRY,
-        _labelvalues: Sequence[str] | None = None,
-        *,
-        max_series: int | None = MAX_SERIES,
-    ) -> None:
-        family = self._names(
-            name, documentation, labelnames, namespace, subsystem, unit, _labelvalues, max_series
-        )
-        self._init(*family)
-        self._register(registry)
 
     def count_exceptions(
         self, exception: type[BaseException] | tuple[type[BaseException], ...] = Exception
@@ -178,25 +158,6 @@ class Summary(Collected, _backend.Summary):
     __module__ = "penstock.metrics"
     _kind = "summary"
     _reserved_labelnames = ("quantile",)
-
-    def __init__(
-        self,
-        name: str,
-        documentation: str,
-        labelnames: Iterable[str] = (),
-        namespace: str = "",
-        subsystem: str = "",
-        unit: str = "",
-        registry: CollectorRegistry | None = REGISTRY,
-        _labelvalues: Sequence[str] | None = None,
-        *,
-        max_series: int | None = MAX_SERIES,
-    ) -> None:
-        family = self._names(
-            name, documentation, labelnames, namespace, subsystem, unit, _labelvalues, max_series
-        )
-        self._init(*family)
-        self._register(registry)
 
     def _child_samples(self) -> Iterator[Sample]:
         count, total, created = self._read()

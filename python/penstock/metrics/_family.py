@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from prometheus_client import metrics
 from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import REGISTRY
 from prometheus_client.samples import Exemplar, Sample
 
 from penstock.metrics import _naming
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
-__all__ = ["Collected", "View", "created_shown", "to_exemplar"]
+__all__ = ["MAX_SERIES", "Collected", "View", "created_shown", "to_exemplar"]
+
+
+MAX_SERIES = 10_000
 
 
 class Collected(_Base):
@@ -31,6 +35,25 @@ class Collected(_Base):
     __slots__ = ()
     _kind: str
     _reserved_labelnames: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        labelnames: Iterable[str] = (),
+        namespace: str = "",
+        subsystem: str = "",
+        unit: str = "",
+        registry: CollectorRegistry | None = REGISTRY,
+        _labelvalues: Sequence[str] | None = None,
+        *,
+        max_series: int | None = MAX_SERIES,
+    ) -> None:
+        family = self._names(
+            name, documentation, labelnames, namespace, subsystem, unit, _labelvalues, max_series
+        )
+        cast("Any", self)._init(*family)  # the backend's, whose class comes next
+        self._register(registry)
 
     def _names(
         self,

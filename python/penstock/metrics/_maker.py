@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock.metrics._classes import Counter, Gauge, Histogram
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = ["Maker"]
+
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 
 class Maker:
@@ -21,55 +23,32 @@ class Maker:
         timer: As for `Histogram`.
     """
 
-    __slots__ = ("_max_series", "_namespace", "_timer", "made")
+    __slots__ = ("_options", "_timer", "made")
 
     def __init__(
         self, namespace: str, max_series: int | None, timer: Callable[[], float] | None
     ) -> None:
-        self._namespace = namespace
-        self._max_series = max_series
+        self._options: dict[str, Any] = {
+            "namespace": namespace, "registry": None, "max_series": max_series,
+        }  # fmt: skip
         self._timer = timer
         self.made: list[Counter | Gauge | Histogram] = []
 
     def counter(self, name: str, documentation: str, *labelnames: str) -> Counter:
         """Return a counter."""
-        counter = Counter(
-            name,
-            documentation,
-            labelnames,
-            namespace=self._namespace,
-            registry=None,
-            max_series=self._max_series,
-        )
-        self.made.append(counter)
-        return counter
+        return self._keep(Counter(name, documentation, labelnames, **self._options))
 
     def gauge(self, name: str, documentation: str, *labelnames: str) -> Gauge:
         """Return a gauge."""
-        gauge = Gauge(
-            name,
-            documentation,
-            labelnames,
-            namespace=self._namespace,
-            registry=None,
-            max_series=self._max_series,
-        )
-        self.made.append(gauge)
-        return gauge
+        return self._keep(Gauge(name, documentation, labelnames, **self._options))
 
     def histogram(
         self, name: str, documentation: str, buckets: Sequence[float], *labelnames: str
     ) -> Histogram:
         """Return a histogram with these upper bounds."""
-        histogram = Histogram(
-            name,
-            documentation,
-            labelnames,
-            namespace=self._namespace,
-            registry=None,
-            buckets=buckets,
-            max_series=self._max_series,
-            timer=self._timer,
-        )
-        self.made.append(histogram)
-        return histogram
+        options = {**self._options, "buckets": buckets, "timer": self._timer}
+        return self._keep(Histogram(name, documentation, labelnames, **options))
+
+    def _keep(self, metric: M) -> M:
+        self.made.append(metric)
+        return metric

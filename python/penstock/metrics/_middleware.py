@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
 from prometheus_client.registry import REGISTRY
 
-from penstock.metrics._classes import MAX_SERIES, Histogram
+from penstock.metrics._classes import Histogram
 from penstock.metrics._families import Options, shared_families
+from penstock.metrics._family import MAX_SERIES
 from penstock.metrics._http_exchange import HTTPExchange
 from penstock.metrics._meter import Meter
 from penstock.metrics._routes import Recorder, path_below

@@ -226,30 +226,6 @@ impl FastMethod for Observe {
     }
 }
 
-/// `Histogram.time`.
-pub struct Time;
-
-impl FastMethod for Time {
-    type Class = PyHistogram;
-    const METHOD: &'static CStr = c"time";
-    const METHOD_DOC: &'static CStr =
-        c"time($self)\n--\n\nReturn a timer that observes the seconds a block or a function took.";
-
-    #[inline]
-    fn call<'py>(
-        this: Borrowed<'_, 'py, PyHistogram>,
-        args: &Args<'_, 'py>,
-    ) -> Option<PyResult<Bound<'py, PyAny>>> {
-        let timer = || PyTimer::of(this.to_owned().into_any());
-        (args.len() == 0).then(|| Ok(Bound::new(args.py(), timer()?)?.into_any()))
-    }
-
-    fn installed() -> &'static Installed {
-        static INSTALLED: Installed = Installed::new();
-        &INSTALLED
-    }
-}
-
 #[pymethods]
 impl PyHistogram {
     #[new]

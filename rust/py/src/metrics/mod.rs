@@ -32,7 +32,7 @@ pub fn install(py: Python<'_>) -> PyResult<()> {
     install_method::<gauge::Set>(py)?;
     install_method::<summary::Observe>(py)?;
     install_method::<histogram::Observe>(py)?;
-    install_method::<histogram::Time>(py)?;
+    install_method::<timer::Time>(py)?;
     install_method::<timer::Enter>(py)?;
     install_method::<timer::Exit>(py)
 }
@@ -44,6 +44,6 @@ fn inherit(class: &Bound<'_, PyType>) -> PyResult<()> {
     inherit_method::<gauge::Set>(class)?;
     inherit_method::<summary::Observe>(class)?;
     inherit_method::<histogram::Observe>(class)?;
-    inherit_method::<histogram::Time>(class)?;
+    inherit_method::<timer::Time>(class)?;
     timer::remember_plain(class)
 }
