@@ -15,7 +15,7 @@ pub use args::{Args, Parts, Slot, Vectorcall, install_vectorcall};
 pub use call::{
     as_float, attached, call, call0, is_equal, only_one_interpreter, recursive, small_int, to_str,
 };
-pub use hash::{equal, hash};
+pub use hash::{equal, hash, utf8};
 pub use lock::GilLock;
 pub use method::{
     FastMethod, FastSetItem, Installed, inherit_method, install_method, install_set_item,

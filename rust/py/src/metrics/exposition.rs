@@ -102,16 +102,15 @@ fn take_turns(py: Python<'_>, copied: &mut usize) {
     }
 }
 
-/// Copies one series. Labels are read before the lock is taken: that may allocate.
+/// Copies one series.
 fn push(
     series: &Bound<'_, PyFamily>,
     labelled: bool,
     exemplars: bool,
     into: &mut Snapshot,
 ) -> PyResult<()> {
-    let py = series.py();
     let body = series.get().body()?;
-    let label = |at| body.values.get(py, at).filter(|_| labelled);
+    let label = |at| body.values.get(at).filter(|_| labelled);
     match body.meta.kind {
         Kind::Counter => {
             let cell = PyCounter::read(series.cast()?)?;
@@ -132,10 +131,8 @@ fn push(
             into.push(&[cell.count], cell.sum, cell.created);
         }
         Kind::Histogram => {
-            let series = series.cast()?;
-            PyHistogram::read(series, |_| ())?;
-            into.label(label);
-            PyHistogram::read(series, |cell| {
+            PyHistogram::read(series.cast()?, |cell| {
+                into.label(label);
                 into.push(&cell.counts, cell.sum, cell.created);
                 let exemplars = cell.exemplars.iter().filter(|_| exemplars).enumerate();
                 for (bucket, exemplar) in exemplars {

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use penstock_core::Ordered;
-use penstock_core::metrics::{Kind, Meta};
+use penstock_core::metrics::{Kind, Meta, Values};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple, PyType};
 
 use super::hooks::text;
-use super::labels::{self, Values};
+use super::labels;
 use super::{counter, gauge, histogram, summary};
 use crate::ffi::GilLock;
 
@@ -235,7 +235,7 @@ impl PyFamily {
 
     #[getter]
     fn _labelvalues<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        self.body()?.values.to_tuple(py)
+        PyTuple::new(py, self.body()?.values.iter())
     }
 
     /// Return the series with these label values; it is made when it is not there.
@@ -269,11 +269,14 @@ impl PyFamily {
         py: Python<'py>,
         positions: HashMap<usize, Bound<'py, PyAny>>,
     ) -> PyResult<()> {
-        let exact = |(at, want): (usize, Bound<'py, PyAny>)| Ok((at, labels::exact(&want)?));
-        let wanted: Vec<_> = positions.into_iter().map(exact).collect::<PyResult<_>>()?;
+        let text = |(at, want): (usize, Bound<'py, PyAny>)| {
+            Ok((at, labels::exact(&want)?.to_str()?.to_owned()))
+        };
+        let wanted: Vec<(usize, String)> =
+            positions.into_iter().map(text).collect::<PyResult<_>>()?;
         self.drop_children(py, |child| {
-            let values = child.body.get().map(|body| &body.values);
-            values.is_some_and(|values| wanted.iter().all(|(at, want)| values.is_at(*at, want)))
+            let own = |at| child.body.get().and_then(|body| body.values.get(at));
+            wanted.iter().all(|(at, want)| own(*at) == Some(want))
         })
     }
 

@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 
 use penstock_core::Ordered;
-use penstock_core::metrics::Meta;
+use penstock_core::metrics::{Meta, Values};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -11,60 +11,36 @@ use smallvec::SmallVec;
 
 use super::family::{PyFamily, new_child, refuse};
 use super::hooks::text;
-use crate::ffi::{Args, FastMethod, GilLock, Installed, equal, hash, to_str};
-
-/// The label values of a series: exact strs that can be encoded, so that comparing them calls nothing.
-#[derive(Default)]
-pub struct Values(Box<[Py<PyString>]>);
-
-type Row<'a, 'py> = SmallVec<[Borrowed<'a, 'py, PyString>; 8]>;
+use crate::ffi::{Args, FastMethod, GilLock, Installed, hash, to_str, utf8};
 
 const OVERFLOW: &str = "__overflow__";
 
-impl Values {
-    fn new(values: Vec<Bound<'_, PyString>>) -> Self {
-        Self(values.into_iter().map(Bound::unbind).collect())
-    }
+/// Label values as they are looked up.
+struct Row<'a> {
+    texts: SmallVec<[&'a str; 4]>,
+    hash: u64,
+}
 
-    /// The values of the series for what overflows.
-    fn overflow(py: Python<'_>, labels: usize) -> Self {
-        Self::new(vec![PyString::intern(py, OVERFLOW); labels])
-    }
+type Strs<'a, 'py> = SmallVec<[Borrowed<'a, 'py, PyString>; 4]>;
 
-    pub fn get<'a>(&'a self, py: Python<'a>, at: usize) -> Option<&'a str> {
-        self.0.get(at)?.to_str(py).ok()
-    }
-
-    pub fn to_tuple<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, &self.0)
-    }
-
-    /// Whether the value at a position is `want`, an exact str.
-    pub fn is_at(&self, at: usize, want: &Bound<'_, PyString>) -> bool {
-        let own = self.0.get(at).map(|own| own.bind(want.py()));
-        own.is_some_and(|own| equal(own, want))
+impl<'a> Row<'a> {
+    /// The row of exact strs; nothing if one cannot be encoded.
+    #[inline]
+    fn of(values: &'a [Borrowed<'_, '_, PyString>]) -> Option<Self> {
+        let (mut texts, mut all) = (SmallVec::new(), 0_u64);
+        for value in values {
+            let own = hash(value.as_any()).ok()?;
+            all = (all.rotate_left(23) ^ own).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            texts.push(utf8(value)?);
+        }
+        Some(Self { texts, hash: all })
     }
 
     #[inline]
-    fn is_row(&self, row: &[Borrowed<'_, '_, PyString>]) -> bool {
-        self.0.len() == row.len()
-            && self.0.iter().zip(row).all(|(own, other)| {
-                own.is(other) || equal(own.bind_borrowed(other.py()).as_any(), other.as_any())
-            })
+    fn is_of(&self, child: &Py<PyFamily>) -> bool {
+        let body = child.get().body();
+        body.is_ok_and(|body| body.values.is_row(&self.texts))
     }
-
-    fn row<'a, 'py>(&'a self, py: Python<'py>) -> Row<'a, 'py> {
-        self.0.iter().map(|value| value.bind_borrowed(py)).collect()
-    }
-}
-
-/// One hash of several exact strs.
-#[inline]
-fn hash_row(row: &[Borrowed<'_, '_, PyString>]) -> PyResult<u64> {
-    row.iter().try_fold(0, |all: u64, value| {
-        let own = hash(value.as_any())?;
-        Ok((all.rotate_left(23) ^ own).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-    })
 }
 
 type Children = GilLock<Ordered<Py<PyFamily>>>;
@@ -73,18 +49,12 @@ type Children = GilLock<Ordered<Py<PyFamily>>>;
 fn find<'py>(
     py: Python<'py>,
     children: &Children,
-    hash: u64,
-    row: &[Borrowed<'_, '_, PyString>],
+    row: &Row<'_>,
 ) -> PyResult<Option<Bound<'py, PyFamily>>> {
     children.with(py, |children| {
-        let found = children.find(hash, |child| is_child(child, row));
+        let found = children.find(row.hash, |child| row.is_of(child));
         found.map(|child| child.bind(py).clone())
     })
-}
-
-#[inline]
-fn is_child(child: &Py<PyFamily>, row: &[Borrowed<'_, '_, PyString>]) -> bool {
-    child.get().body().is_ok_and(|body| body.values.is_row(row))
 }
 
 /// `Family.labels`.
@@ -102,8 +72,8 @@ impl FastMethod for Labels {
     ) -> Option<PyResult<Bound<'py, PyAny>>> {
         let body = this.get().body().ok()?;
         let children = body.children.as_ref()?;
-        let row = row(&body.meta, args)?;
-        let found = hash_row(&row).and_then(|hash| find(args.py(), children, hash, &row));
+        let values = ordered(&body.meta, args)?;
+        let found = find(args.py(), children, &Row::of(&values)?);
         Some(found.transpose()?.map(Bound::into_any))
     }
 
@@ -115,27 +85,23 @@ impl FastMethod for Labels {
 
 /// The arguments in the order of the labels, if they are exact strs, one for each.
 #[inline]
-fn row<'a, 'py>(meta: &Meta, args: &Args<'a, 'py>) -> Option<Row<'a, 'py>> {
+fn ordered<'a, 'py>(meta: &Meta, args: &Args<'a, 'py>) -> Option<Strs<'a, 'py>> {
     let names = &meta.labelnames;
+    let exact = |value: Borrowed<'a, 'py, PyAny>| value.cast_exact::<PyString>().ok();
     if args.len() != names.len() {
         return None;
     }
     if args.positional() == args.len() {
-        return args
-            .iter()
-            .map(|value| value.cast_exact::<PyString>().ok())
-            .collect();
+        return args.iter().map(exact).collect();
     }
     if args.positional() > 0 {
         return None;
     }
-    names
-        .iter()
-        .map(|name| {
-            let at = args.names().position(|given| is_text(given, name))?;
-            args.get(at)?.cast_exact::<PyString>().ok()
-        })
-        .collect()
+    let pick = |name: &String| {
+        let at = args.names().position(|given| is_text(given, name))?;
+        exact(args.get(at)?)
+    };
+    names.iter().map(pick).collect()
 }
 
 fn is_text(given: Borrowed<'_, '_, PyAny>, name: &str) -> bool {
@@ -156,7 +122,7 @@ pub fn labels<'py>(
     }
     let Some(children) = &body.children else {
         let labels = PyDict::new(family.py());
-        for (name, value) in names.iter().zip(body.values.to_tuple(family.py())?) {
+        for (name, value) in names.iter().zip(body.values.iter()) {
             labels.set_item(name, value)?;
         }
         return Err(PyValueError::new_err(format!(
@@ -172,7 +138,7 @@ pub fn labels<'py>(
         None if given.len() == names.len() => texts(given)?,
         None => return Err(PyValueError::new_err("Incorrect label count")),
     };
-    series(family, children, Values::new(texts))
+    series(family, children, &texts)
 }
 
 fn no_labels(family: &Bound<'_, PyFamily>) -> PyResult<PyErr> {
@@ -212,35 +178,45 @@ fn texts_by_name<'py>(
     texts(&PyTuple::new(keywords.py(), values)?)
 }
 
+fn borrowed<'a, 'py>(values: &'a [Bound<'py, PyString>]) -> Strs<'a, 'py> {
+    values.iter().map(Bound::as_borrowed).collect()
+}
+
+/// The row of values that were made exact.
+fn row_of<'a>(values: &'a [Borrowed<'_, '_, PyString>]) -> PyResult<Row<'a>> {
+    Row::of(values).ok_or_else(|| PyValueError::new_err("label values cannot be encoded"))
+}
+
 /// The child with these values, made if there is none and room for it.
 fn series<'py>(
     family: &Bound<'py, PyFamily>,
     children: &Children,
-    values: Values,
+    values: &[Bound<'py, PyString>],
 ) -> PyResult<Bound<'py, PyFamily>> {
     let py = family.py();
-    let hash = hash_row(&values.row(py))?;
-    if let Some(child) = find(py, children, hash, &values.row(py))? {
+    let held = borrowed(values);
+    let row = row_of(&held)?;
+    if let Some(child) = find(py, children, &row)? {
         return Ok(child);
     }
     let meta = &family.get().body()?.meta;
-    let overflow = Values::overflow(py, meta.labelnames.len());
+    let overflow = vec![PyString::intern(py, OVERFLOW); values.len()];
+    let of_overflow = borrowed(&overflow);
     let room = Room {
         most: meta
             .max_series
-            .filter(|_| !overflow.is_row(&values.row(py))),
-        hash: hash_row(&overflow.row(py))?,
-        overflow: overflow.row(py),
+            .filter(|_| row.texts.iter().any(|text| *text != OVERFLOW)),
+        overflow: row_of(&of_overflow)?,
     };
     if children.with(py, |all| room.is_in(all))? {
-        let new = new_child(family, values)?;
-        let row = new.get().body()?.values.row(py);
+        let too_long = || PyValueError::new_err("label values are too long");
+        let new = new_child(family, Values::new(&row.texts).ok_or_else(too_long)?)?;
         // Making it may have run Python code: another thread's may be there by now, or no more room.
         let kept = children.with(py, |all| {
-            if let Some(found) = all.find(hash, |child| is_child(child, &row)) {
+            if let Some(found) = all.find(row.hash, |child| row.is_of(child)) {
                 return Some(found.bind(py).clone());
             }
-            let fits = room.is_in(all) && all.insert(hash, new.clone().unbind()).is_ok();
+            let fits = room.is_in(all) && all.insert(row.hash, new.clone().unbind()).is_ok();
             fits.then(|| new.clone())
         })?;
         if let Some(child) = kept {
@@ -251,27 +227,22 @@ fn series<'py>(
         return Err(PyRuntimeError::new_err("too many series"));
     }
     refuse(meta, |meta| &meta.overflowed);
-    series(
-        family,
-        children,
-        Values::overflow(py, meta.labelnames.len()),
-    )
+    series(family, children, &overflow)
 }
 
-/// How many series there may be beside that of what overflows, which is found by its values.
-struct Room<'a, 'py> {
+/// How many series there may be beside that of what overflows.
+struct Room<'a> {
     most: Option<u64>,
-    hash: u64,
-    overflow: Row<'a, 'py>,
+    overflow: Row<'a>,
 }
 
-impl Room<'_, '_> {
+impl Room<'_> {
     /// Whether one more may be in.
     fn is_in(&self, all: &Ordered<Py<PyFamily>>) -> bool {
         let Some(most) = self.most.filter(|most| all.len() as u64 >= *most) else {
             return true;
         };
-        let overflows = all.find(self.hash, |child| is_child(child, &self.overflow));
+        let overflows = all.find(self.overflow.hash, |child| self.overflow.is_of(child));
         ((all.len() - usize::from(overflows.is_some())) as u64) < most
     }
 }
@@ -294,9 +265,9 @@ pub fn remove(family: &Bound<'_, PyFamily>, given: &Bound<'_, PyTuple>) -> PyRes
     let Some(children) = &body.children else {
         return Ok(());
     };
-    let values = Values::new(texts(given)?);
-    let row = values.row(py);
-    let hash = hash_row(&row)?;
-    drop(children.with(py, |all| all.remove(hash, |child| is_child(child, &row)))?);
+    let values = texts(given)?;
+    let held = borrowed(&values);
+    let row = row_of(&held)?;
+    drop(children.with(py, |all| all.remove(row.hash, |child| row.is_of(child)))?);
     Ok(())
 }
