@@ -281,7 +281,7 @@ def test_registering_and_unregistering_during_scrapes() -> None:
     Counter("always", "Help.", registry=registry).inc()
 
     def work(number: int) -> None:
-        for turn in range(rounds(1500)):
+        for turn in range(rounds(150)):
             metric = Histogram(f"delay_{number}_{turn}", "Help.", registry=registry)
             metric.observe(1)
             registry.unregister(metric)
