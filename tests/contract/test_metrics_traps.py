@@ -112,3 +112,8 @@ def test_an_object_without_init_is_told_apart_from_a_child(backend: ModuleType) 
         counter.inc()
     init(counter, "Counter")
     counter.inc()
+
+
+def test_label_values_are_missed_before_the_rank_is_looked_at(backend: ModuleType) -> None:
+    with pytest.raises(ValueError, match="missing label values"):
+        make(backend, "Histogram", "a").quantile(2)

@@ -316,6 +316,7 @@ impl PyHistogram {
         q: &Bound<'py, PyAny>,
         window: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Option<f64>> {
+        Self::read(slf, |_| ())?;
         let rank =
             convert::number(q).ok_or_else(|| convert::wrong_type("q must be a number", q))?;
         if !(0.0..=1.0).contains(&rank) {
