@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-__all__ = ["PenstockError", "RecursiveLoad"]
+__all__ = [
+    "AcquireTimeout",
+    "CircuitOpen",
+    "ClosedError",
+    "ClusterLost",
+    "DeadlineExceeded",
+    "LimitExceeded",
+    "PenstockError",
+    "RecursiveLoad",
+    "TaskExpired",
+    "WorkerLost",
+]
 
 
 class PenstockError(Exception):
@@ -15,3 +26,104 @@ class RecursiveLoad(PenstockError, RuntimeError):
     """
     A load asks, directly or through others, for the value that it is loading.
     """
+
+
+class ClosedError(PenstockError, RuntimeError):
+    """
+    What was asked to do something is closed, or closing.
+    """
+
+
+class LimitExceeded(PenstockError, RuntimeError):
+    """
+    The queue in front of a limit is full, so that the request is turned away.
+
+    Attributes:
+        waiting: How many wait already.
+        max_waiting: How many may.
+    """
+
+    def __init__(self, message: str, *, waiting: int = 0, max_waiting: int = 0) -> None:
+        super().__init__(message)
+        self.waiting = waiting
+        self.max_waiting = max_waiting
+
+
+class AcquireTimeout(PenstockError, TimeoutError):
+    """
+    A permit did not become free in time.
+
+    Attributes:
+        seconds: How long was waited.
+    """
+
+    def __init__(self, message: str, *, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class DeadlineExceeded(PenstockError, TimeoutError):
+    """
+    The time that ``deadline()`` gave is over.
+
+    Attributes:
+        seconds: How much it gave.
+    """
+
+    def __init__(self, message: str, *, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class CircuitOpen(PenstockError, RuntimeError):
+    """
+    A circuit breaker lets no call through now.
+
+    Attributes:
+        name: That of the breaker, or None.
+        retry_after: Seconds until it may let one through.
+    """
+
+    def __init__(self, message: str, *, name: str | None = None, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.name = name
+        self.retry_after = retry_after
+
+
+class TaskExpired(PenstockError, TimeoutError):
+    """
+    A task of an executor did not get done before its deadline.
+
+    Attributes:
+        seconds: How much time it had.
+    """
+
+    def __init__(self, message: str, *, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class WorkerLost(PenstockError, RuntimeError):
+    """
+    The process that ran a task died; the task may have run in part.
+
+    Attributes:
+        exitcode: Its exit status, negative for a signal; None if unknown.
+    """
+
+    def __init__(self, message: str, *, exitcode: int | None = None) -> None:
+        super().__init__(message)
+        self.exitcode = exitcode
+
+
+class ClusterLost(PenstockError, ConnectionError):
+    """
+    The scheduler of a cluster cannot be reached, or is gone.
+
+    Attributes:
+        address: Where it was expected.
+    """
+
+    def __init__(self, message: str, *, address: str = "") -> None:
+        super().__init__(message)
+        self.address = address

@@ -1,0 +1,1 @@
+"""Flow control: limits, retry, circuit breakers, deadlines, and executors."""
