@@ -16,7 +16,7 @@ from peers import PEERS
 from penstock.bench import Outcome, Result, Verdict, main
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["GOALS", "Goal", "judge"]
 
@@ -27,6 +27,9 @@ _CACHED: Final = "penstock cached"
 _PLAIN: Final = "plain async def, no cache"
 _METRICS: Final = "penstock metrics"
 _PROMETHEUS: Final = "prometheus_client"
+_LIMITER: Final = "penstock Limiter"
+_EXECUTOR: Final = "penstock Executor"
+_THREAD_POOL: Final = "ThreadPoolExecutor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,24 @@ def _fastest_peer(result: Result) -> list[float]:
         raise KeyError(result.name)
     fastest = min(peers, key=result.median)
     return result.ratios(fastest, _CACHED)
+
+
+def _limits() -> Iterator[Goal]:
+    """Yield the goals of the limits that adapt: deterministic, the service is simulated."""
+    for policy in ("aimd(0.2)", "gradient()"):
+        ours = f"penstock {policy}"
+        fixed = _ratio(ours, "best fixed limit")
+        yield Goal(
+            f"{policy}: throughput / best fixed limit", "limits.well", fixed, 0.9, at_least=True
+        )
+        yield Goal(f"{policy}: p95 / best fixed limit", "limits.well-p95", fixed, 1.5)
+        yield Goal(
+            f"{policy}: throughput / fixed limit of 50, service slowed to a third",
+            "limits.slow",
+            _ratio(ours, "fixed limit of 50"),
+            1.2,
+            at_least=True,
+        )
 
 
 GOALS: Final[tuple[Goal, ...]] = (
@@ -200,6 +221,65 @@ GOALS: Final[tuple[Goal, ...]] = (
         _value(_METRICS),
         250,
         "B/series",
+    ),
+    *_limits(),
+    Goal(
+        "async with limiter, nobody waits / asyncio.Semaphore",
+        "flow.enter",
+        _ratio(_LIMITER, "asyncio.Semaphore"),
+        0.25,
+    ),
+    Goal(
+        "async with limiter, nobody waits / aiolimiter",
+        "flow.enter",
+        _ratio(_LIMITER, "aiolimiter"),
+        0.15,
+    ),
+    Goal(
+        "retry of a first-try success, tenacity / penstock",
+        "flow.retry",
+        _ratio("tenacity", "penstock retry"),
+        50,
+        at_least=True,
+    ),
+    Goal(
+        "retry of a first-try success, stamina / penstock",
+        "flow.retry",
+        _ratio("stamina", "penstock retry"),
+        40,
+        at_least=True,
+    ),
+    *(
+        Goal(
+            f"circuit breaker, closed, above the bare call, {form}",
+            "flow.breaker",
+            _value(f"penstock CircuitBreaker, {form}"),
+            150,
+            "ns",
+        )
+        for form in ("block", "decorator")
+    ),
+    Goal(
+        "500 items of 1 ms, one after another / map_concurrent",
+        "flow.map",
+        _ratio("one after another", "penstock map_concurrent"),
+        45,
+        at_least=True,
+    ),
+    *(
+        Goal(f"{claim} / {_THREAD_POOL}", row, _ratio(_EXECUTOR, _THREAD_POOL), limit)
+        for claim, row, limit in (
+            ("Executor, submit + result", "executor.submit", 0.7),
+            ("Executor, 10,000 no-ops, per task", "executor.burst", 0.5),
+            ("await executor.run", "executor.run", 0.6),
+        )
+    ),
+    Goal(
+        "Executor, 100 tasks that sleep 50 ms on 8 workers, ideal time / time",
+        "executor.sleep",
+        _value(_EXECUTOR),
+        0.93,
+        at_least=True,
     ),
     Goal("import penstock", "import", _value("import penstock"), 20, "ms"),
 )

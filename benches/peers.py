@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from flow_peers import FLOW_PEERS
 from metrics_peers import METRICS_PEERS
 from penstock.bench import Contender, cache, function
 
@@ -160,4 +161,11 @@ _IMPORTS: Final[tuple[Contender, ...]] = tuple(
     )
 )
 
-PEERS: Final[tuple[Contender, ...]] = (*_CACHES, *_SYNC, *_ASYNC, *METRICS_PEERS, *_IMPORTS)
+PEERS: Final[tuple[Contender, ...]] = (
+    *_CACHES,
+    *_SYNC,
+    *_ASYNC,
+    *METRICS_PEERS,
+    *FLOW_PEERS,
+    *_IMPORTS,
+)

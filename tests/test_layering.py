@@ -14,7 +14,8 @@ SOURCE = Path(penstock.__file__).parent
 FLOORS = {
     "_native": 1, "_pure": 1,
     "_backend": 2,
-    "errors": 3, "_types": 3, "_clock": 3, "_components": 3, "_waiters": 3, "json": 3,
+    "errors": 3, "_types": 3, "_clock": 3, "_components": 3, "json": 3,
+    "_waiters": 3.1,  # a leaf but for the errors that it raises
     "metrics": 4,
     "flow": 5,
     "batching": 6, "pools": 6,
@@ -82,6 +83,7 @@ def test_no_module_is_too_long() -> None:
     too_long = {
         str(path.relative_to(SOURCE)): lines
         for path in modules()
-        if (lines := len(path.read_text().splitlines())) > 400
+        # One module has one stub.
+        if path.suffix == ".py" and (lines := len(path.read_text().splitlines())) > 400
     }
     assert too_long == {}

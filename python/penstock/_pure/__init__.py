@@ -1,5 +1,6 @@
 """The pure-Python twin of the native extension: the same names, values, errors and messages."""
 
+from penstock._pure.breaker import Breaker
 from penstock._pure.cache import Cache
 from penstock._pure.convert import build_info, duration
 from penstock._pure.flight import Flight
@@ -17,11 +18,14 @@ from penstock._pure.metrics import (
     set_metric_hooks,
 )
 from penstock._pure.named import set_named
+from penstock._pure.rate import RateGate
 from penstock._pure.ready import Ready
 from penstock._pure.stats import CacheStats
+from penstock._pure.waiters import WaiterQueue
 
 __all__ = [
     "BoundMemo",
+    "Breaker",
     "Cache",
     "CacheStats",
     "Counter",
@@ -30,9 +34,11 @@ __all__ = [
     "Gauge",
     "Histogram",
     "Memo",
+    "RateGate",
     "Ready",
     "Summary",
     "Timer",
+    "WaiterQueue",
     "build_info",
     "drops",
     "duration",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from penstock.bench._command import Run, main, run_rows
 from penstock.bench._contenders import BUILTIN, CACHE_KINDS, cache, function
+from penstock.bench._flow_contenders import CROWD, flow
 from penstock.bench._hit_ratio import default_sizes, read_trace, replay
 from penstock.bench._metrics_contenders import CHECK, FILL, family, prometheus_like
 from penstock.bench._model import BenchError, Contender, Outcome, Plan, Result, Row, Verdict
@@ -17,6 +18,7 @@ __all__ = [
     "BUILTIN",
     "CACHE_KINDS",
     "CHECK",
+    "CROWD",
     "FILL",
     "BenchError",
     "Contender",
@@ -29,6 +31,7 @@ __all__ = [
     "cache",
     "default_sizes",
     "family",
+    "flow",
     "function",
     "main",
     "prometheus_like",

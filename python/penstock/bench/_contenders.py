@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from penstock.bench._executor_contenders import EXECUTORS
+from penstock.bench._flow_contenders import FLOW
 from penstock.bench._metrics_contenders import METRICS
 from penstock.bench._model import Backend, Contender
+from penstock.bench._simulation_limits import LIMITS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,6 +112,9 @@ BUILTIN: Final[tuple[Contender, ...]] = (
         "import functools\nf = functools.lru_cache(maxsize=1024)(f)",
     ),
     *METRICS,
+    *FLOW,
+    *LIMITS,
+    *EXECUTORS,
     function("bare interpreter", ("import",), "pass"),
     function("import asyncio", ("import",), "import asyncio"),
     function("import penstock", ("import",), "import penstock"),

@@ -69,6 +69,8 @@ class Plan:
         series: Counter series of the scrape row, which has a tenth as many histograms.
         children: Histogram children of the row that watches the event loop.
         scrapes: Scrapes of that row.
+        items: Items of the row that maps them concurrently.
+        sleep: Seconds that each task of the row sleeps that watches how well they overlap.
         trace: Replayed instead of the Zipf stream.
         sizes: Cache sizes for the hit ratio; empty for 1 %, 5 % and 20 % of the distinct keys.
         clock: Nanoseconds; injected by tests.
@@ -84,6 +86,8 @@ class Plan:
     series: int = 1_000
     children: int = 2_000
     scrapes: int = 15
+    items: int = 500
+    sleep: float = 0.05
     trace: Path | None = None
     sizes: tuple[int, ...] = ()
     clock: Callable[[], int] = perf_counter_ns
@@ -99,6 +103,8 @@ QUICK: Final = Plan(
     series=100,
     children=20,
     scrapes=2,
+    items=20,
+    sleep=0.001,
 )
 
 

@@ -59,6 +59,8 @@ def as_json(outcome: Outcome, about: Mapping[str, object], plan: Plan) -> dict[s
             "series": plan.series,
             "children": plan.children,
             "scrapes": plan.scrapes,
+            "items": plan.items,
+            "sleep": plan.sleep,
             "trace": None if plan.trace is None else plan.trace.name,
         },
         "rows": [_row(result) for result in outcome.results],

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from penstock.bench._cache_rows import CACHE_ROWS
 from penstock.bench._cached_rows import CACHED_ROWS
+from penstock.bench._executor_rows import EXECUTOR_ROWS
+from penstock.bench._flow_rows import FLOW_ROWS
 from penstock.bench._hit_ratio import HIT_RATIO_ROWS
 from penstock.bench._import_rows import IMPORT_ROWS
 from penstock.bench._memory_rows import MEMORY_ROWS
@@ -13,6 +15,7 @@ from penstock.bench._metrics_rows import METRICS_ROWS
 from penstock.bench._middleware_rows import MIDDLEWARE_ROWS
 from penstock.bench._model import BenchError, Row
 from penstock.bench._scrape_rows import SCRAPE_ROWS
+from penstock.bench._simulation_rows import LIMIT_ROWS
 from penstock.bench._stampede_rows import STAMPEDE_ROWS
 from penstock.bench._thread_rows import THREAD_ROWS
 
@@ -31,6 +34,9 @@ ROWS: Final[tuple[Row, ...]] = (
     *METRICS_ROWS,
     *SCRAPE_ROWS,
     *MIDDLEWARE_ROWS,
+    *FLOW_ROWS,
+    *LIMIT_ROWS,
+    *EXECUTOR_ROWS,
     *IMPORT_ROWS,
 )
 

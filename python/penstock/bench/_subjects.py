@@ -27,6 +27,8 @@ __all__ = [
 
 
 _SWITCHES: Final = ("PENSTOCK_PURE", "PENSTOCK_REQUIRE_NATIVE")
+# What contenders reach by way of the package, and importing it alone does not load.
+_ROOMS: Final = ("penstock.metrics", "penstock.flow")
 
 
 class MissingError(Exception):
@@ -61,7 +63,7 @@ _pure: ModuleType | None = None
 
 def load_backend(backend: Backend) -> ModuleType:
     """
-    Return the package ``penstock`` running on *backend*, its metrics imported.
+    Return the package ``penstock`` running on *backend*, with all that its contenders need.
 
     Raises:
         MissingError: The extension is not built, or switched off by PENSTOCK_PURE.
@@ -69,7 +71,8 @@ def load_backend(backend: Backend) -> ModuleType:
     global _pure  # noqa: PLW0603 - one second copy per process
     package = importlib.import_module("penstock")
     if backend == package.BACKEND:
-        importlib.import_module("penstock.metrics")
+        for room in _ROOMS:
+            importlib.import_module(room)
         return package
     if backend == "native":
         reason = "PENSTOCK_PURE is set" if os.environ.get("PENSTOCK_PURE") else "not built"
@@ -94,7 +97,7 @@ def _second_copy() -> ModuleType:
     try:
         with _registry_of_its_own():
             package = importlib.import_module("penstock")
-            for module in (package, importlib.import_module("penstock.metrics")):
+            for module in (package, *map(importlib.import_module, _ROOMS)):
                 for public in module.__all__:
                     getattr(module, public)  # lazy: resolved while this copy is the importable one
         return package

@@ -7,6 +7,7 @@
 
 mod cache;
 mod evictions;
+pub mod flow;
 mod list;
 pub mod metrics;
 mod ordered;

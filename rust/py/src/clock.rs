@@ -1,6 +1,10 @@
 //! Time for the core: integer nanoseconds, read as late and as cheaply as possible.
 
 use penstock_core::Clock;
+use pyo3::prelude::*;
+
+use crate::convert;
+use crate::ffi::{GilLock, call0};
 
 /// What one operation takes for "now".
 #[derive(Clone, Copy)]
@@ -29,6 +33,45 @@ impl Clock for Moment {
             }
             Self::Read(now) => deadline <= *now,
         }
+    }
+}
+
+/// Where an object takes the time from: a callable that returns seconds, or the system.
+pub struct Timer(GilLock<Option<Py<PyAny>>>);
+
+impl Timer {
+    pub const fn new(timer: Option<Py<PyAny>>) -> Self {
+        Self(GilLock::new(timer))
+    }
+
+    /// Now; the caller holds no lock.
+    #[inline]
+    pub fn moment(&self, py: Python<'_>) -> PyResult<Moment> {
+        match self.get(py)? {
+            Some(timer) => convert::reading(&call0(&timer.into_bound(py))?).map(Moment::Read),
+            None => Ok(Moment::System),
+        }
+    }
+
+    #[inline]
+    pub fn get(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let clone = |timer: &Py<PyAny>| timer.clone_ref(py);
+        self.0.with(py, |timer| timer.as_ref().map(clone))
+    }
+
+    pub fn replace(&self, py: Python<'_>, timer: Option<Py<PyAny>>) -> PyResult<()> {
+        self.0
+            .with(py, |own| std::mem::replace(own, timer))
+            .map(drop)
+    }
+
+    pub fn traverse(&self, visit: &pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
+        let visited = self.0.visit(visit, |timer| visit.call(timer));
+        visited.unwrap_or(Ok(()))
+    }
+
+    pub fn clear(&self, py: Python<'_>) {
+        drop(self.replace(py, None));
     }
 }
 

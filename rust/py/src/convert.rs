@@ -4,6 +4,8 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDelta, PyEllipsis, PyFloat, PyInt, PyString};
 
+use crate::ffi::small_int;
+
 /// Longest duration in seconds: far from where nanoseconds overflow.
 const LONGEST: f64 = 9e9;
 const NANO: f64 = 1e9;
@@ -212,6 +214,41 @@ pub fn maxsize(value: &Bound<'_, PyAny>) -> PyResult<Option<u64>> {
 /// What a weigher returned.
 pub fn weight(value: &Bound<'_, PyAny>) -> PyResult<u64> {
     bounded(value, 0, "weigher must return ", "an int")
+}
+
+/// So many permits, at most `most` of them.
+pub fn permits(value: &Bound<'_, PyAny>, most: u64) -> PyResult<u64> {
+    let permits = match small_int(value.as_borrowed()) {
+        Some(permits @ 1..) => permits.cast_unsigned(),
+        _ => bounded(value, 1, "weight must be ", "an int")?,
+    };
+    if permits > most {
+        return Err(wrong_value(&format!("weight must be <= {most}"), value));
+    }
+    Ok(permits)
+}
+
+/// A limit of permits.
+pub fn limit(value: &Bound<'_, PyAny>) -> PyResult<u64> {
+    bounded(value, 1, "limit must be ", "an int")
+}
+
+/// The number of a priority, of which lower ones go first.
+pub fn priority(value: &Bound<'_, PyAny>) -> PyResult<i64> {
+    if let Some(priority) = small_int(value.as_borrowed()) {
+        return Ok(priority);
+    }
+    let Some(number) = index(value)? else {
+        return Err(wrong_type("priority must be an int", value));
+    };
+    number
+        .extract()
+        .map_err(|_| wrong_value("priority must have at most 64 bits", value))
+}
+
+/// Seconds that were checked, as nanoseconds.
+pub fn nanoseconds(seconds: f64) -> u64 {
+    to_ns(seconds).max(0).cast_unsigned()
 }
 
 /// A fraction in 0..1.

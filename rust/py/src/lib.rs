@@ -24,6 +24,7 @@ mod convert;
 #[allow(unsafe_code)]
 mod ffi;
 mod flight;
+mod flow;
 mod hooks;
 mod key;
 mod loads;
@@ -46,6 +47,8 @@ mod _native {
     use crate::convert::check_duration;
     #[pymodule_export]
     use crate::flight::{Flight, set_recursive_load};
+    #[pymodule_export]
+    use crate::flow::{PyBreaker, PyRateGate, PyWaiterQueue};
     #[pymodule_export]
     use crate::memo::Memo;
     #[pymodule_export]
@@ -86,6 +89,7 @@ mod _native {
         crate::ffi::install_method::<crate::methods::Get>(module.py())?;
         crate::ffi::install_set_item::<PyCache>(module.py());
         crate::metrics::install(module.py())?;
+        crate::flow::install(module.py())?;
         crate::memo::install(module.py())
     }
 }

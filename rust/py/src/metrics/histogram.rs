@@ -12,15 +12,15 @@ use super::amount::{float, plain};
 use super::family::{Naming, PyFamily, empty_like};
 use super::hooks::{self, to_python, unix_time};
 use super::timer::PyTimer;
-use crate::clock::{self, Moment};
+use crate::clock::{self, Moment, Timer};
 use crate::convert;
-use crate::ffi::{Args, FastMethod, GilLock, Installed, call0};
+use crate::ffi::{Args, FastMethod, GilLock, Installed};
 
 /// Observations in buckets, and percentiles of the last while.
 #[pyclass(name = "Histogram", module = "penstock._native", extends = PyFamily, subclass, frozen)]
 pub struct PyHistogram {
     cell: GilLock<Cell>,
-    timer: GilLock<Option<Py<PyAny>>>,
+    timer: Timer,
 }
 
 /// What was observed.
@@ -88,13 +88,7 @@ impl PyHistogram {
 
     /// The time on its clock, to be measured with.
     pub fn moment(&self, py: Python<'_>) -> PyResult<Moment> {
-        let timer = self
-            .timer
-            .with(py, |timer| timer.as_ref().map(|timer| timer.clone_ref(py)))?;
-        match timer {
-            Some(timer) => convert::reading(&call0(&timer.into_bound(py))?).map(Moment::Read),
-            None => Ok(Moment::System),
-        }
+        self.timer.moment(py)
     }
 
     /// Counts an observation that is no NaN; nothing without label values.
@@ -179,18 +173,11 @@ pub fn child<'py>(parent: &Bound<'py, PyFamily>) -> PyResult<Bound<'py, PyFamily
     let buckets = parent.get().body()?.meta.bounds.len();
     let of = parent.cast::<PyHistogram>()?.get();
     let (longest, own_timer) = of.cell.with(py, |cell| (cell.longest, cell.own_timer))?;
-    let timer = of
-        .timer
-        .with(py, |timer| timer.as_ref().map(|timer| timer.clone_ref(py)))?;
+    let timer = of.timer.get(py)?;
     let child = empty_like::<PyHistogram>(parent)?.cast_into::<PyHistogram>()?;
     let new = Cell::new(buckets, longest, own_timer);
     child.get().cell.with(py, |cell| *cell = new)?;
-    drop(
-        child
-            .get()
-            .timer
-            .with(py, |own| std::mem::replace(own, timer))?,
-    );
+    child.get().timer.replace(py, timer)?;
     Ok(child.into_super())
 }
 
@@ -236,7 +223,7 @@ impl PyHistogram {
     ) -> PyClassInitializer<Self> {
         let new = Self {
             cell: GilLock::new(Cell::default()),
-            timer: GilLock::new(None),
+            timer: Timer::new(None),
         };
         PyClassInitializer::from(PyFamily::new_empty()).add_subclass(new)
     }
@@ -264,12 +251,7 @@ impl PyHistogram {
             timer.is_some(),
         );
         slf.get().cell.with(py, |cell| *cell = new)?;
-        drop(
-            slf.get()
-                .timer
-                .with(py, |own| std::mem::replace(own, timer))?,
-        );
-        Ok(())
+        slf.get().timer.replace(py, timer)
     }
 
     #[getter]
@@ -377,11 +359,10 @@ impl PyHistogram {
     }
 
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
-        let visited = self.timer.visit(&visit, |timer| visit.call(timer));
-        visited.unwrap_or(Ok(()))
+        self.timer.traverse(&visit)
     }
 
     fn __clear__(&self) {
-        Python::attach(|py| drop(self.timer.with(py, Option::take)));
+        Python::attach(|py| self.timer.clear(py));
     }
 }

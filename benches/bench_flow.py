@@ -1,0 +1,15 @@
+"""
+Limits, retries, circuit breakers, concurrent maps, and limits that adapt to a simulated service.
+
+Rows, engine, penstock and the standard library live in ``penstock.bench``, peers in ``peers.py``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from peers import PEERS
+from penstock.bench import main
+
+if __name__ == "__main__":
+    sys.exit(main(["--only", "flow", "limits", *sys.argv[1:]], peers=PEERS, prog="bench_flow.py"))
