@@ -23,7 +23,7 @@ else
 BACKEND := $(STAMPS)/native
 endif
 
-.PHONY: help demo test test-pure test-rust stress lint types bench bench-quick traces wheel check clean
+.PHONY: help demo test test-pure test-rust stress lint types bench bench-quick plots traces wheel check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,16 +31,16 @@ help: ## list the targets
 demo: $(BACKEND) $(STAMPS)/core $(STAMPS)/demo ## a real service, with and without @cached, side by side
 	$(BIN)/python -m penstock demo $(ARGS)
 
-test: $(BACKEND) $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/prometheus ## the Python tests, on the extension and on the twin
+test: $(BACKEND) $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus ## the Python tests, on the extension and on the twin
 	$(BIN)/python -m pytest $(ARGS)
 
-test-pure: $(STAMPS)/test $(STAMPS)/demo $(STAMPS)/prometheus ## the Python tests on the twin alone
+test-pure: $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus ## the Python tests on the twin alone
 	PENSTOCK_PURE=1 PENSTOCK_REQUIRE_NATIVE= $(BIN)/python -m pytest $(ARGS)
 
 test-rust: $(STAMPS)/cargo ## the tests of the core crate
 	cargo test --locked -q -p penstock-core
 
-stress: $(STAMPS)/native $(STAMPS)/test $(STAMPS)/demo ## long: state machines, threads, leaks, traps
+stress: $(STAMPS)/native $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo ## long: state machines, threads, leaks, traps
 	PENSTOCK_STRESS=10 HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/stress tests/contract $(ARGS)
 
 lint: $(STAMPS)/lint $(STAMPS)/cargo ## ruff, rustfmt, clippy
@@ -50,9 +50,9 @@ lint: $(STAMPS)/lint $(STAMPS)/cargo ## ruff, rustfmt, clippy
 	cargo clippy --locked -q --all-targets -- -D warnings
 	cargo clippy --locked -q -p penstock-py --features abi3 -- -D warnings
 
-types: $(STAMPS)/native $(STAMPS)/lint $(STAMPS)/test $(STAMPS)/demo ## mypy, pyright, stubtest
+types: $(STAMPS)/native $(STAMPS)/lint $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo ## mypy, pyright, stubtest
 	$(BIN)/mypy
-	$(BIN)/mypy --strict tests/typing/api.py
+	$(BIN)/mypy --strict tests/typing/api.py tests/typing/flow.py
 	$(BIN)/basedpyright --level error
 	$(BIN)/python -m mypy.stubtest penstock._native --allowlist tests/typing/stubtest-allowlist.txt
 
@@ -61,6 +61,9 @@ bench: $(STAMPS)/native $(STAMPS)/bench ## every figure against its peers, in on
 
 bench-quick: ARGS := --quick
 bench-quick: bench ## the same with tiny counts: only whether it runs
+
+plots: $(BACKEND) $(STAMPS)/core ## the picture of the adaptive limits in the docs
+	$(BIN)/python benches/simulate_limits.py --svg docs/limits.svg
 
 traces: $(STAMPS)/native $(STAMPS)/bench ## strict LRU on real traces, to the digit; TRACES=folder of them
 ifeq ($(wildcard $(TRACES)/*.txt.gz),)
@@ -74,7 +77,7 @@ wheel: $(STAMPS)/cargo $(STAMPS)/build $(STAMPS)/prometheus ## build a wheel and
 	$(BIN)/maturin build -q --release --locked --out dist
 	$(PYTHON) -m venv $(STAMPS)/wheel
 	$(STAMPS)/wheel/bin/pip install -q --disable-pip-version-check -U pip
-	$(STAMPS)/wheel/bin/pip install -q --disable-pip-version-check --group test "$$(ls dist/*.whl)[demo]"
+	$(STAMPS)/wheel/bin/pip install -q --disable-pip-version-check --group test "$$(ls dist/*.whl)[demo,dask]"
 	PYTHONPATH= PENSTOCK_REQUIRE_NATIVE=1 $(STAMPS)/wheel/bin/python -m pytest $(ARGS)
 
 check: lint types test-rust test test-pure stress ## all of the above but bench and wheel
@@ -102,7 +105,7 @@ $(REQUIREMENTS:%=$(STAMPS)/%): $(STAMPS)/%: pyproject.toml $(STAMPS)/core | $(ST
 	$(BIN)/pip install -q --disable-pip-version-check --group $*
 	@touch $@
 
-$(STAMPS)/core $(STAMPS)/demo: $(STAMPS)/%: pyproject.toml | $(STAMPS)/venv
+$(STAMPS)/core $(STAMPS)/demo $(STAMPS)/dask: $(STAMPS)/%: pyproject.toml | $(STAMPS)/venv
 	$(REQUIRED) $* > $@.txt
 	$(BIN)/pip install -q --disable-pip-version-check -r $@.txt
 	@touch $@

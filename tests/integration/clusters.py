@@ -31,6 +31,7 @@ __all__ = [
     "pid_in",
     "square",
     "until",
+    "workers",
 ]
 
 #: Seconds between two looks at a condition.
@@ -56,6 +57,16 @@ def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def workers() -> list[psutil.Process]:
+    """The workers of local clusters, those that are just starting among them."""
+    found = []
+    for process in descendants():
+        with suppress(psutil.NoSuchProcess):
+            if "spawn_main" in " ".join(process.cmdline()):
                 found.append(process)
     return found
 

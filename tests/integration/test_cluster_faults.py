@@ -14,7 +14,15 @@ import pytest
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 
-from tests.integration.clusters import DaskProcesses, alive, descendants, hang_once, pid_in, until
+from tests.integration.clusters import (
+    DaskProcesses,
+    alive,
+    descendants,
+    hang_once,
+    pid_in,
+    until,
+    workers,
+)
 from tests.threads import LIMIT
 
 from penstock.errors import ClusterLost, WorkerLost
@@ -79,6 +87,17 @@ class TestWorkers:
             assert executor.gather(*futures).result(LIMIT) == [x * x for x in range(100)]
             assert executor.stats().lost == 0
         assert victim.read_text().count("\n") == 1
+
+    def test_workers_killed_while_they_start_are_replaced(self) -> None:
+        killed = set(workers())  # of the other cluster: those are left alone
+        with Executor.local_cluster(1) as executor:
+            assert executor.submit(abs, -1).result(LIMIT) == 1
+            for _ in range(3):
+                until(lambda: set(workers()) - killed)
+                for worker in set(workers()) - killed:
+                    killed.add(worker)
+                    worker.kill()
+            assert executor.submit(abs, -1).result(LIMIT) == 1
 
 
 class TestSchedulers:
@@ -155,15 +174,16 @@ class TestSchedulers:
             assert executor.submit(abs, -2).result(LIMIT) == 2
 
     def test_the_scheduler_of_a_local_cluster(self) -> None:
+        others = set(descendants())
         with Executor.local_cluster(1, timeout=LIMIT) as executor:
             future = executor.submit(time.sleep, LIMIT)
-            scheduler = psutil.Process().children()[0]
-            workers = [process for process in descendants() if process != scheduler]
-            assert workers
+            (scheduler,) = set(psutil.Process().children()) - others
+            its = [process for process in workers() if process not in others]
+            assert len(its) == 1
             scheduler.kill()
             with pytest.raises(ClusterLost, match="broke"):
                 future.result(SOON)
-            until(lambda: not alive(workers))
+            until(lambda: not alive(its))
 
 
 class TestConnecting:

@@ -172,15 +172,17 @@ class TestTrial:
         assert breaker.state == "open"
 
     def test_more_calls_than_allowed_are_refused(self, clock: Clock) -> None:
-        breaker = small(clock, trial_calls=1, trial_timeout=30)
+        breaker = small(clock, open_for=10, trial_calls=1, trial_timeout=30)
         breaker.trip()
         clock.advance(10)
 
         def ask_again() -> None:
-            clock.advance(5)
-            with pytest.raises(CircuitOpen, match="half open, with all trial calls out") as raised:
-                breaker.call(succeed)
-            assert raised.value.retry_after == 25.0
+            # When the trial call is given up, but not later than after another pause.
+            for seconds, retry_after in ((5, 10.0), (17, 8.0)):
+                clock.advance(seconds)
+                with pytest.raises(CircuitOpen, match="half open, with all trial calls") as raised:
+                    breaker.call(succeed)
+                assert raised.value.retry_after == retry_after
 
         breaker.call(ask_again)
         assert breaker.state == "closed"

@@ -228,7 +228,7 @@ class TestTrial:
             await settle()
             with pytest.raises(CircuitOpen, match="half open") as raised:
                 await way(breaker, succeed)
-            assert raised.value.retry_after == pytest.approx(30.0)
+            assert raised.value.retry_after == pytest.approx(10.0)
             await asyncio.sleep(30)
             assert breaker.state == "half_open"
             assert await way(breaker, succeed) == "done"

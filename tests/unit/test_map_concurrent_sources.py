@@ -3,50 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from itertools import count
 from typing import Any
 
 import pytest
 from tests.loading import settle
+from tests.sources import Source, wait
 from tests.steps import now, run, tasks_left
 
-from penstock.errors import ClosedError
 from penstock.flow._limiter import Limiter
 from penstock.flow._map import ConcurrentMap, map_concurrent
 
 
 class Oops(Exception):
     """What a source fails with."""
-
-
-async def wait(item: int) -> int:
-    await asyncio.sleep(1)
-    return item
-
-
-class Source:
-    """An async generator that knows what was taken, and whether it was closed."""
-
-    def __init__(self, length: int | None = None, *, every: float = 0.0) -> None:
-        self.length = length
-        self.every = every
-        self.taken = 0
-        self.is_closed = False
-        self.tasks: set[asyncio.Task[object] | None] = set()
-
-    async def items(self) -> AsyncGenerator[int, None]:
-        try:
-            while self.length is None or self.taken < self.length:
-                self.tasks.add(asyncio.current_task())
-                await asyncio.sleep(self.every)
-                self.taken += 1
-                yield self.taken - 1
-        finally:
-            self.tasks.add(asyncio.current_task())
-            await asyncio.sleep(0)  # has something to wait for while it closes
-            self.is_closed = True
 
 
 def test_items_of_an_async_generator_are_taken_when_their_calls_can_start() -> None:
@@ -336,68 +308,6 @@ def test_an_async_iterator_that_is_no_generator_is_left_open() -> None:
         async with map_concurrent(wait, stream, limit=2, buffer=0) as mapped:
             assert await anext(mapped) == 1
         assert await anext(stream) == 3
-
-    run(main())
-
-
-def test_maps_can_be_chained() -> None:
-    async def main() -> None:
-        source = Source()
-
-        async def square(item: int) -> int:
-            await asyncio.sleep(0.5)
-            return item * item
-
-        waited = map_concurrent(wait, source.items(), limit=4)
-        async with map_concurrent(square, waited, limit=2) as squared:
-            assert [await anext(squared) for _ in range(5)] == [0, 1, 4, 9, 16]
-        assert tasks_left() == 0
-        assert source.is_closed
-        assert [item async for item in waited] == []
-
-    run(main())
-
-
-@pytest.mark.parametrize("steps", range(8))
-def test_a_chain_that_is_left_at_once_is_closed_to_its_source(steps: int) -> None:
-    async def main() -> None:
-        source = Source()
-        inner = map_concurrent(wait, source.items(), limit=4)
-        outer = asyncio.ensure_future(map_concurrent(wait, inner, limit=2))
-        await settle(steps)
-        outer.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await outer
-        assert source.is_closed or source.taken == 0
-        assert tasks_left() == 0
-        if steps > 0:  # or nothing has begun
-            with pytest.raises(ClosedError):
-                await anext(inner)
-
-    run(main())
-
-
-def test_a_chain_that_is_left_before_its_source_was_asked_is_closed_too() -> None:
-    async def main() -> None:
-        inner = map_concurrent(wait, Source().items(), limit=4)
-        outer = map_concurrent(wait, inner, limit=2)
-        reading = outer.__anext__()
-        reading.send(None)  # type: ignore[attr-defined]
-        await outer.aclose()
-        assert [item async for item in inner] == []
-        with pytest.raises(StopAsyncIteration):
-            reading.send(None)  # type: ignore[attr-defined]
-
-    run(main())
-
-
-def test_a_chain_whose_end_is_never_read_is_closed_with_it() -> None:
-    async def main() -> None:
-        inner = map_concurrent(wait, Source().items(), limit=4)
-        async with map_concurrent(wait, inner, limit=2):
-            pass
-        with pytest.raises(RuntimeError, match="used already, by aclose"):
-            await inner
 
     run(main())
 

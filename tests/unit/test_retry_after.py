@@ -165,15 +165,15 @@ class TestWhatIsMadeOfIt:
         self.stats: RetryStats = call.stats()
         return [two - one for one, two in zip(flaky.times, flaky.times[1:], strict=False)]
 
-    def test_the_longer_one_counts(self) -> None:
+    def test_the_drawn_delay_comes_on_top(self) -> None:
         errors = [error_with(retry_after=seconds) for seconds in (3, 0, 3)]
-        assert self.delays(*errors) == [3.0, 2.0, 4.0]
+        assert self.delays(*errors) == [4.0, 2.0, 7.0]
 
     def test_the_cap_is_not_for_it(self) -> None:
-        assert self.delays(error_with(headers={"Retry-After": "60"})) == [60.0]
+        assert self.delays(error_with(headers={"Retry-After": "60"})) == [61.0]
 
     def test_a_breaker_is_waited_for(self) -> None:
-        assert self.delays(CircuitOpen("open", retry_after=12.5)) == [12.5]
+        assert self.delays(CircuitOpen("open", retry_after=12.5)) == [13.5]
 
     def test_it_may_be_ignored(self) -> None:
         for seconds in (60, -1, 10**6):
@@ -189,12 +189,12 @@ class TestWhatIsMadeOfIt:
     @pytest.mark.parametrize(
         ("option", "seconds", "delays"),
         [
-            (True, 300, [300.0]),
+            (True, 300, [301.0]),
             (True, 300.1, []),
             (True, math.inf, []),
-            (20, 20, [20.0]),
+            (20, 20, [21.0]),
             (20, 21, []),
-            (timedelta(hours=2), 7200, [7200.0]),
+            (timedelta(hours=2), 7200, [7201.0]),
         ],
     )
     def test_too_long_means_no_retry(
@@ -207,9 +207,9 @@ class TestWhatIsMadeOfIt:
             assert error.__notes__[0].endswith(f": the error asks to wait for {seconds:g} s")
 
     def test_longer_than_the_deadline_means_no_retry(self) -> None:
-        assert self.delays(error_with(retry_after=20), deadline=20) == []
+        assert self.delays(error_with(retry_after=20), deadline=21) == []
         assert self.stats == RetryStats(calls=1, failures=1, out_of_time=1)
-        assert self.delays(error_with(retry_after=20), deadline=21) == [20.0]
+        assert self.delays(error_with(retry_after=20), deadline=22) == [21.0]
 
         async def main() -> int:
             with deadline(20):

@@ -91,7 +91,7 @@ class CircuitBreaker(_backend.Breaker):
         call that began in an earlier state decides nothing.
     """
 
-    __slots__ = ("__weakref__", "_name", "_on", "_on_change")
+    __slots__ = ("__weakref__", "_name", "_on", "_on_change", "_open_for")
 
     def __init__(
         self,
@@ -114,6 +114,7 @@ class CircuitBreaker(_backend.Breaker):
     ) -> None:
         count, seconds, least = _check_window(window, window_seconds, min_calls)
         first, longest = _check_open(open_for, max_open_for)
+        self._open_for = first
         self._on = check_on(on)
         _check_on_change(on_change)
         self._on_change = on_change
@@ -237,7 +238,11 @@ class CircuitBreaker(_backend.Breaker):
     def _refuse(self, retry_after: float) -> NoReturn:
         """Tell that a call does not go through."""
         who = "circuit breaker" if self._name is None else f"circuit breaker {self._name!r}"
-        what = "is open" if self.state == "open" else "is half open, with all trial calls out"
+        what = "is open"
+        if self.state != "open":
+            what = "is half open, with all trial calls out"
+            # Until the first of them is given up; most of them end long before.
+            retry_after = min(retry_after, self._open_for)
         message = f"{who} {what}; retry in {retry_after:.3g} s"
         raise CircuitOpen(message, name=self._name, retry_after=retry_after)
 

@@ -194,7 +194,8 @@ class Course:
             if asked > options.retry_after:
                 counts.pushed_back += 1
                 return self._give_up(error, f"the error asks to wait for {asked:g} s")
-            delay = max(delay, asked)
+            # On top of it: all who were told the same would come back in the same instant.
+            delay += asked
         if not self._has_time_for(delay):
             counts.out_of_time += 1
             return self._give_up(error, _TOO_LATE)

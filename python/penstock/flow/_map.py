@@ -89,8 +89,9 @@ def map_concurrent(
 
     ``await map_concurrent(...)`` gives the list of the results; ``async for`` gives each as soon as
     it can, and takes items no faster than results are read. An item is taken when its call can
-    start, so that *items* may be endless; calls start in the order of the items. Calls see the context variables of the reader; what one
-    sets, no other one sees. Several calls may run in one task, one after the other.
+    start, so that *items* may be endless; calls start in the order of the items. Calls see the
+    context variables of the reader; what one sets, no other one sees. Several calls may run in one
+    task, one after the other.
 
     Args:
         fn: fn(item), a coroutine function or another function that returns an awaitable. One that

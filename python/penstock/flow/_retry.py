@@ -91,9 +91,9 @@ def retry(
         budget: A `RetryBudget`, shared with others, that each retry is taken from.
         retry_after: Whether to wait for as long as the error asks: by a ``Retry-After`` header
             among its ``headers`` or those of its ``response`` (aiohttp, httpx, requests), or by its
-            attribute ``retry_after``, as `CircuitOpen` does. The longer one of this and the drawn
-            delay counts. An error that asks for less than 0 seconds, or for more than 300 (or than
-            *retry_after* seconds), is not retried.
+            attribute ``retry_after``, as `CircuitOpen` does. The drawn delay comes on top of it. An
+            error that asks for less than 0 seconds, or for more than 300 (or than *retry_after*
+            seconds), is not retried.
         on_retry: hook(RetryInfo), or several, called before each delay; awaited where a coroutine
             function is retried. What it raises ends the call.
         name: Shown in metrics under this name.
@@ -117,7 +117,7 @@ def retry(
     function: Callable[..., Any] | None = None
     most: int | None = 3
     if callable(attempts) or isinstance(attempts, classmethod | staticmethod):
-        function = attempts  # also one that is to be refused
+        function = cast("Callable[..., Any]", attempts)  # also one that is to be refused
     else:
         most = attempts
     options = Options(

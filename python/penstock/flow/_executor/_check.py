@@ -43,4 +43,4 @@ class Check:
             error.__traceback__ = raised.__traceback__ and raised.__traceback__.tb_next
         worker.run_seconds += perf_counter() - start
         job.settle(worker, result, error)
-        del error
+        del self, job, error  # no cycle, as in `Job.perform`

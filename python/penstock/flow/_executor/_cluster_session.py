@@ -8,6 +8,7 @@ take the others along (dask/distributed#3908).
 from __future__ import annotations
 
 import asyncio
+import logging
 import pickle
 from contextlib import suppress
 from importlib import import_module
@@ -112,11 +113,15 @@ class Session:
 
     async def disconnect(self) -> None:
         """Say goodbye, if somebody listens."""
-        if self._client is not None:
-            # Whatever it is that goes wrong now, the loop ends anyway.
-            with suppress(Exception, asyncio.CancelledError):
-                async with asyncio.timeout(_GOODBYE if self.is_connected else _SHORT_GOODBYE):
-                    await self._client.close()
+        if self._client is None:
+            return
+        # Whatever it is that goes wrong now, the loop ends anyway.
+        with suppress(Exception, asyncio.CancelledError):
+            async with asyncio.timeout(_GOODBYE if self.is_connected else _SHORT_GOODBYE):
+                if self.is_connected and isinstance(self._where, LocalCluster):
+                    # Workers that are ended in the middle of something would complain.
+                    await self._client.run(logging.disable, logging.CRITICAL)
+                await self._client.close()
 
     def send(self, tasks: Sequence[ClusterTask]) -> None:
         """Run tasks on the cluster."""

@@ -153,8 +153,10 @@ class Core:
 
     def add_check(self, worker: Worker, check: Check) -> None:
         """Have a result checked, after *worker* has gone on with another task."""
-        worker.is_check_next = False
-        self.queue.checks.append(check)
+        checks = self.queue.checks
+        if not checks:
+            worker.is_check_next = False
+        checks.append(check)
         self.rouse()
 
     def rouse(self) -> None:

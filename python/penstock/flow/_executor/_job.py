@@ -62,7 +62,7 @@ class Job:
             else:
                 result = context.run(self.function, *self.args, **self.kwargs)  # type: ignore[arg-type]
         except BaseException as raised:
-            # Without this frame, which refers to the future: that would be a cycle.
+            # What raised it comes first, not how we came there.
             error = raised
             error.__traceback__ = raised.__traceback__ and raised.__traceback__.tb_next
         self.function = self.context = None
@@ -74,7 +74,8 @@ class Job:
             self.core.add_check(worker, Check(self, context, result))
         else:
             self.settle(worker, result, error)
-        error = None  # no cycle through this frame either
+        # The frames of an error refer back to this one: no cycle through the future.
+        del self, error
 
     def settle(self, worker: Worker, result: Any, error: BaseException | None) -> None:
         """Resolve it with what came of it."""
