@@ -242,6 +242,24 @@ def test_of_several_blocks_the_first_is_left_by_somebody_else(
     assert breaker._stats()[1] == 3
 
 
+def test_each_block_of_an_older_state_is_ignored_once(breaker: Any, crew: Crew) -> None:
+    for task in range(3):
+        crew.run(task, breaker.__enter__)
+    breaker.trip()
+    breaker.reset()
+    crew.run(5, breaker.__enter__)
+    for task in range(3):
+        crew.run(task, lambda: leave(breaker, LookupError()))
+    assert breaker._stats()[1] == 0
+    crew.run(5, lambda: leave(breaker))
+    assert breaker._stats()[1] == 1
+    for calls in (2, 3):
+        run_sync(breaker)
+        assert breaker._stats()[1] == calls
+    leave(breaker)
+    assert breaker._stats()[1] == 3
+
+
 def test_leaving_without_having_entered_does_nothing(breaker: Any) -> None:
     for error in (None, LookupError()):
         leave(breaker, error)

@@ -129,6 +129,21 @@ def test_longer_calls_are_slow(backend: ModuleType, clock: Clock) -> None:
     assert breaker._stats() == ("closed", 3, 1, 2, 3, 1, 2, 0, 0)
 
 
+@pytest.mark.parametrize("size", [{"count": 3}, {"count": None, "seconds": 30.0}])
+def test_slow_calls_are_forgotten_as_others(
+    backend: ModuleType, clock: Clock, size: dict[str, Any]
+) -> None:
+    breaker = make_breaker(backend, timer=clock, min_calls=99, slow_after=2.0, **size)
+    seen = []
+    for seconds in (9, 9, 1, 9, 1, 8.5):
+        lease = breaker._begin()
+        clock.advance(seconds)
+        breaker._end(lease, "success")
+        clock.advance(10 - seconds)
+        seen.append(window(breaker)[2])
+    assert seen == [1, 2, 2, 2, 1, 2]
+
+
 @pytest.mark.parametrize(("slow_rate", "state"), [(0.5, "open"), (0.51, "closed")])
 def test_too_many_slow_calls_open_it(
     backend: ModuleType, clock: Clock, slow_rate: float, state: str

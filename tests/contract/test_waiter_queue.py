@@ -206,6 +206,8 @@ def test_a_weight_may_be_any_kind_of_int(backend: ModuleType) -> None:
             return 2
 
     queue = make_queue(backend, 9)
+    assert queue.try_acquire(2**63 - 1)
+    queue.release(2**63 - 1)
     assert queue.try_acquire(Two())
     queue.acquire(Two())
     assert queue.in_use == 4

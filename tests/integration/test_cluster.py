@@ -21,7 +21,7 @@ from tests.integration.clusters import held, keys_on, until
 from tests.threads import LIMIT, spawn
 
 from penstock.errors import LimitExceeded, TaskExpired
-from penstock.flow._executor import Executor
+from penstock.flow import Executor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

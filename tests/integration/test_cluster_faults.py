@@ -26,7 +26,7 @@ from tests.integration.clusters import (
 from tests.threads import LIMIT
 
 from penstock.errors import ClusterLost, WorkerLost
-from penstock.flow._executor import Executor
+from penstock.flow import Executor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,6 +164,7 @@ class TestSchedulers:
     def test_workers_that_go_and_come(self, dask: DaskProcesses) -> None:
         with Executor.connect(dask.address, timeout=TIMEOUT) as executor:
             assert executor.submit(abs, -1).result(LIMIT) == 1
+            assert list(executor.map(abs, [-1, -2, -3], chunksize=2)) == [1, 2, 3]
             dask.kill_workers()
             futures = [executor.submit(abs, -number) for number in range(3)]
             for future in futures:

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.clusters import hang_once, pid_in
 from tests.threads import LIMIT
 
-from penstock.flow._executor import Executor
+from penstock.flow import Executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

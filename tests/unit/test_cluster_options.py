@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from penstock.flow._executor import Executor
+from penstock.flow import Executor
 
 #: Arguments of both ways to make one, that are wrong.
 WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
@@ -85,7 +85,7 @@ def test_a_missing_extra_is_named(call: str) -> None:
     code = f"""
 import sys
 sys.modules["distributed"] = None  # an import of it fails
-from penstock.flow._executor import Executor
+from penstock.flow import Executor
 try:
     Executor.{call}
 except ImportError as error:
@@ -98,7 +98,7 @@ except ImportError as error:
 def test_dask_is_imported_when_it_is_used() -> None:
     code = """
 import sys
-from penstock.flow._executor import Executor
+from penstock.flow import Executor
 Executor.connect
 with Executor(1) as executor:
     executor.submit(abs, -1).result()

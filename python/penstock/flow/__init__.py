@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from penstock.flow._budget import RetryBudget
     from penstock.flow._deadline import deadline, remaining
     from penstock.flow._executor import Executor, ExecutorStats
+    from penstock.flow._executor._cluster import ClusterExecutor
     from penstock.flow._gradient import gradient
     from penstock.flow._hedge import hedge
     from penstock.flow._hedger import HedgeStats
@@ -41,6 +42,7 @@ __all__ = [
     "CircuitBreaker",
     "CircuitBreakerStats",
     "CircuitOpen",
+    "ClusterExecutor",
     "ClusterLost",
     "ConcurrentMap",
     "DeadlineExceeded",
@@ -84,6 +86,7 @@ _HOMES = {
     "CircuitBreaker": "penstock.flow._breaker",
     "CircuitBreakerStats": "penstock.flow._breaker_stats",
     "CircuitOpen": "penstock.errors",
+    "ClusterExecutor": "penstock.flow._executor._cluster",
     "ClusterLost": "penstock.errors",
     "ConcurrentMap": "penstock.flow._map",
     "DeadlineExceeded": "penstock.errors",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from penstock.flow._executor._cluster_core import ClusterCore
     from penstock.flow._executor._cluster_local import LocalCluster
     from penstock.flow._executor._cluster_task import ClusterTask
+    from penstock.flow._executor._ledger import Ledger
     from penstock.flow._executor._options import Options
     from penstock.flow._executor._stats import ExecutorStats
 
@@ -46,10 +47,11 @@ class ClusterExecutor(BaseExecutor):
       tasks fail with `ClusterLost`, and so does whatever is submitted from then on: make another
       executor.
     - What runs is not known here. ``cancel()`` of a future succeeds until the task is done: one
-      that waits never runs, of one that runs only the result is dropped. For the same reason
-      ``shutdown(cancel_futures=True)`` cancels all tasks, and a task fails with `TaskExpired` at
-      its deadline even if it runs. ``busy`` among the statistics is as many tasks as there are
-      threads for, ``pending`` the others; ``lost`` counts how often dask gave up a task.
+      that waits is taken off the cluster, of one that runs only the result is dropped. For the
+      same reason ``shutdown(cancel_futures=True)`` cancels all tasks, and a task fails with
+      `TaskExpired` at its deadline even if it runs. ``busy`` among the statistics is as many tasks
+      as there are threads for, ``pending`` the others; ``lost`` counts how often dask gave up a
+      task.
     - Functions, arguments and results are pickled, with cloudpickle: lambdas and what is defined in
       ``__main__`` can be sent. Context variables are not. Workers need the modules that tasks
       refer to and the same version of Python, but not penstock.
@@ -61,12 +63,15 @@ class ClusterExecutor(BaseExecutor):
 
     def __init__(self, core: ClusterCore, name: str | None) -> None:
         self._core = core
-        self._ledger = core.ledger
         self._name = name
         core.open()
         # A cluster that is not referred to any more ends when its tasks have.
         finalize(self, core.close).atexit = False
         enter(self)
+
+    @property
+    def _ledger(self) -> Ledger[ClusterTask]:  # type: ignore[override]
+        return self._core.ledger
 
     @property
     def name(self) -> str | None:
@@ -91,7 +96,7 @@ class ClusterExecutor(BaseExecutor):
 
         Args:
             wait: Return when that is so, and nothing is left of threads, connections, processes and
-                files.
+                files; but dask keeps an idle thread of its own once it had messages of 10 MB.
             cancel_futures: Cancel all tasks that are not done.
         """
         self._core.close()

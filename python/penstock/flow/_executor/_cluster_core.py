@@ -69,7 +69,7 @@ class ClusterCore:
         rejects: bool,
         options: dict[str, object],
     ) -> None:
-        self.ledger = Ledger()
+        self.ledger: Ledger[ClusterTask] = Ledger()
         self.delivery = Delivery()
         self.engine = Engine(
             where,
@@ -180,7 +180,7 @@ class ClusterCore:
     def cancel_pending(self) -> None:
         """Cancel all tasks: which of them run is only known on the cluster."""
         for task in list(self.ledger.tasks):
-            task.cancel()  # type: ignore[attr-defined]
+            task.cancel()
 
     def join(self) -> None:
         """Wait until all is closed, unless this is called by what has to be closed."""
@@ -193,6 +193,10 @@ class ClusterCore:
     def begin_anew(self) -> None:
         """Be of no use in a fork, where the threads do not exist."""
         self._refusal = _IN_FORK
+        for task in list(self.ledger.tasks):
+            task.orphan()
+        self.ledger = Ledger()
+        self._idle = Event()  # the lock of the other one may be held
         self._idle.set()
 
     def _make(self, options: Options, function: Function, args: Args) -> tuple[ClusterTask, bool]:

@@ -19,7 +19,7 @@ from penstock.flow._executor._cluster_local import LocalCluster
 from penstock.flow._executor._cluster_task import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from penstock.flow._executor._cluster_task import ClusterTask, Deliver
 
@@ -32,7 +32,8 @@ _MAX_BATCH_BYTES = 1_000_000
 #: Seconds until we ask again for a result that could not be fetched.
 _FETCH_PAUSE = 0.1
 
-#: Seconds that dask may take to say goodbye, and when there is nobody to say it to.
+#: Seconds that dask may take to silence workers, to say goodbye, and when nobody listens.
+_LAST_WORDS = 1.0
 _GOODBYE = 3.0
 _SHORT_GOODBYE = 0.2
 
@@ -115,13 +116,10 @@ class Session:
         """Say goodbye, if somebody listens."""
         if self._client is None:
             return
-        # Whatever it is that goes wrong now, the loop ends anyway.
-        with suppress(Exception, asyncio.CancelledError):
-            async with asyncio.timeout(_GOODBYE if self.is_connected else _SHORT_GOODBYE):
-                if self.is_connected and isinstance(self._where, LocalCluster):
-                    # Workers that are ended in the middle of something would complain.
-                    await self._client.run(logging.disable, logging.CRITICAL)
-                await self._client.close()
+        if self.is_connected and isinstance(self._where, LocalCluster):
+            # Workers that are ended in the middle of something would complain.
+            await _try(self._client.run(logging.disable, logging.CRITICAL), _LAST_WORDS)
+        await _try(self._client.close(), _GOODBYE if self.is_connected else _SHORT_GOODBYE)
 
     def send(self, tasks: Sequence[ClusterTask]) -> None:
         """Run tasks on the cluster."""
@@ -217,7 +215,7 @@ class Session:
                 task.key = f"{task.key.partition('~')[0]}~{task.losses}"
                 self._send_batch([task])
                 return
-            died = error.allowed_failures + 1
+            died = getattr(error, "allowed_failures", 0) + 1
             lost = WorkerLost(f"{died} workers in a row died while they had {task.name} to run")
             lost.__cause__ = error
             self.fail(task, lost)
@@ -243,6 +241,13 @@ class Session:
         """Refer to what asyncio does not, until it is done."""
         self._background.add(future)
         future.add_done_callback(self._background.discard)
+
+
+async def _try(work: Awaitable[object], seconds: float) -> None:
+    """Wait for some time; whatever it is that goes wrong, the loop ends after it anyway."""
+    with suppress(Exception, asyncio.CancelledError):
+        async with asyncio.timeout(seconds):
+            await work
 
 
 def _batches(tasks: Sequence[ClusterTask]) -> Iterator[list[ClusterTask]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from _thread import RLock
+from concurrent.futures._base import CANCELLED_AND_NOTIFIED
 from contextvars import copy_context
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -80,6 +82,12 @@ class ClusterTask(TaskFuture[Any]):
         with self._lock:
             has_place, self.has_place = self.has_place, False
         return has_place
+
+    def orphan(self) -> None:
+        """Be done, in a fork of the process that it is a task of; nobody is called back there."""
+        self._lock = RLock()
+        if not self.done():
+            self._state = CANCELLED_AND_NOTIFIED
 
     def _on_cancel(self) -> None:
         self.core.note_cancelled(self)

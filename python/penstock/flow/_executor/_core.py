@@ -142,9 +142,9 @@ class Core:
             worker.own.append(job)
         else:
             self.queue.common.append(job)
+        next(self._numbers)
         if self.refusal is not None:
             self._take_back(job, self.refused())
-        next(self._numbers)
         if self.idle:
             if not self.is_searching:
                 self.wake()
@@ -195,6 +195,8 @@ class Core:
     def _take_back(self, job: Job, error: BaseException) -> None:
         """Raise, unless the task runs already."""
         if job._claim():
+            with self._lock:
+                self._uncounted += 1
             job.withdraw()
             raise error
 
@@ -231,36 +233,37 @@ class Core:
             except BaseException:  # a signal handler has raised
                 vacancies.append(number)
                 raise
-            self._hire(number, job)
+            try:
+                self._hire(number)
+            except BaseException as error:
+                self._bear(error, number, job)
             return
 
-    def _hire(self, number: int, job: Job | None) -> None:
-        worker = None
-        try:
-            worker = self._make_worker(self, number)
-            with self._lock:
-                if self.refusal is None:
-                    self.workers.append(worker)
-                    self._alive.append(worker)
-            self._check_hired(worker)
-            worker.thread.start()
-        except BaseException as error:
-            if worker is not None and worker in self.workers and _has_begun(worker, error):
-                raise
-            self._unhire(number, worker)
-            if isinstance(error, Exception) and (self._alive or job is None):
-                return  # no more threads: those that there are will do
-            if job is not None:
-                self._take_back(job, error)
-            raise
+    def _hire(self, number: int) -> None:
+        worker = self._make_worker(self, number)
+        with self._lock:
+            if self.refusal is not None:
+                raise self.refused()
+            self.workers.append(worker)
+            self._alive.append(worker)
+        worker.thread.start()
 
-    def _check_hired(self, worker: Worker) -> None:
-        if worker not in self.workers:
-            raise self.refused()
+    def _bear(self, error: BaseException, number: int, job: Job | None) -> None:
+        """Do without a worker that could not be started, or raise."""
+        worker = next((each for each in self.workers if each.number == number), None)
+        if worker is not None and _has_begun(worker, error):
+            raise error
+        self._unhire(number, worker)
+        if isinstance(error, Exception) and (self._alive or job is None):
+            return  # no more threads: those that there are will do
+        if job is not None:
+            self._take_back(job, error)
+        if not isinstance(error, Exception):
+            raise error
 
     def _unhire(self, number: int, worker: Worker | None) -> None:
         self.vacancies.append(number)
-        if worker is not None and worker in self.workers:
+        if worker is not None:
             self.workers.remove(worker)
             worker.parker.close()
             worker.ended.release()

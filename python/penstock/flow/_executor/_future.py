@@ -192,7 +192,7 @@ class TaskFuture(Future[T]):
             raise Cancelled
         return self.result()
 
-    def _forget(self, callback: object) -> None:
+    def _forget(self, callback: Callable[[TaskFuture[T]], object]) -> None:
         """Take back a callback, unless it is called already."""
         with self._lock:
             if not self.done() and self._callbacks is not None and callback in self._callbacks:

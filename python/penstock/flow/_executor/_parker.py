@@ -46,9 +46,13 @@ class Parker:
 
     def close(self) -> None:
         """Give back what was taken for it; nobody uses it any more."""
-        fd, self._fd = self._fd, None
+        fd = getattr(self, "_fd", None)  # a signal handler may have raised in the beginning
+        self._fd = None
         if fd is not None:
             os.close(fd)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _open() -> int | None:

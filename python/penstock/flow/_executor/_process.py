@@ -7,6 +7,7 @@ import select
 from contextlib import suppress
 from multiprocessing import connection
 from threading import Lock
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
 
 __all__ = ["InitializerError", "Process", "unpack"]
+
+#: Seconds after which to see whether a process that does not answer is still there.
+_LOOK = 1.0
 
 #: Seconds that a process has to end when there is nothing more to be done.
 _GRACE = 5.0
@@ -56,6 +60,7 @@ class Process:
     ) -> None:
         with _making:
             self._channel, other = context.Pipe()
+            _processes.add(self)  # before it is forked: it would keep our end open itself
             try:
                 self._process = context.Process(  # type: ignore[attr-defined]
                     target=serve, args=(other, initializer, initargs), name=name
@@ -66,7 +71,6 @@ class Process:
                 raise
             finally:
                 other.close()
-            _processes.add(self)
         self._is_ready = False
         self._wait = _waiter(self._channel.fileno(), self._process.sentinel)
 
@@ -105,8 +109,8 @@ class Process:
         self._channel.close()
         if self._exitcode(_GRACE) is None:
             self._process.kill()
-            self._exitcode(None)
-        with _making:
+            self._exitcode(_GRACE)
+        with _making, suppress(ValueError):  # not even that has ended it
             self._process.close()
 
     def drop(self) -> None:
@@ -116,19 +120,25 @@ class Process:
 
     def _receive(self) -> bytes:
         # Its children may have the channel open when it is dead: that is not the end of the file.
-        if not self._wait():
-            raise EOFError
+        while not (ready := self._wait()):
+            if ready is False or self._exitcode(0.0) is not None:
+                raise EOFError
         return self._channel.recv_bytes()
 
-    def _exitcode(self, seconds: float | None) -> int | None:
+    def _exitcode(self, seconds: float) -> int | None:
         """Wait until it has ended; its exit code, None if it has not ended in time."""
-        connection.wait([self._process.sentinel], seconds)
-        # One at a time: multiprocessing asks for it whenever a process is started, in any thread,
-        # and the code can be read once.
-        with _making:
-            self._process.join(0)
-            code: int | None = self._process.exitcode
-        return code
+        end = monotonic() + seconds
+        while True:
+            # One at a time: multiprocessing asks for it whenever a process is started, in any
+            # thread, and the code can be read once.
+            with _making:
+                code: int | None = self._process.exitcode
+            left = end - monotonic()
+            if code is not None or left <= 0:
+                return code
+            # Not for long: children of it may keep the sentinel open, and it closes a little early.
+            if connection.wait([self._process.sentinel], min(left, 0.05)):
+                sleep(0.001)
 
     def _loss(self) -> WorkerLost:
         """Return what to raise when it is dead, which it is now if it was not."""
@@ -172,14 +182,19 @@ def _outcome(answer: bytes) -> tuple[bool, Any]:
     return is_good, result
 
 
-def _waiter(channel: int, sentinel: int) -> Callable[[], bool]:
-    """Return what waits for something on the channel, False if there will be nothing."""
+def _waiter(channel: int, sentinel: int) -> Callable[[], bool | None]:
+    """Return what waits for the channel: False: there will be nothing, None: it took too long."""
     if not hasattr(select, "poll"):
-        return lambda: channel in connection.wait([channel, sentinel])
+        return lambda: _is_readable(connection.wait([channel, sentinel], _LOOK), channel)
     poll = select.poll()
     poll.register(channel, select.POLLIN)
     poll.register(sentinel, select.POLLIN)
-    return lambda: any(ready == channel for ready, _ in poll.poll())
+    milliseconds = _LOOK * 1000
+    return lambda: _is_readable([fd for fd, _ in poll.poll(milliseconds)], channel)
+
+
+def _is_readable(ready: list[Any], channel: int) -> bool | None:
+    return channel in ready if ready else None
 
 
 def _in_fork() -> None:

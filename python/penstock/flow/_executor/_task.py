@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LoopTask", "Task"]
 
 
-class Task(Job, TaskFuture[Any]):
+class Task(TaskFuture[Any], Job):
     """A task, and its future at the same time."""
 
     extras: Extras | None = None
@@ -44,8 +44,6 @@ class Task(Job, TaskFuture[Any]):
         self.kwargs = kwargs
         self.context = context
         self.since = perf_counter()
-
-    _claim = TaskFuture._claim
 
     def _resolve(self, result: Any, error: BaseException | None) -> None:
         if error is None:
