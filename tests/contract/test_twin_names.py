@@ -14,7 +14,8 @@ else:
 PURE = load_backend("pure")
 
 METRICS = ["Counter", "Family", "Gauge", "Histogram", "Summary", "Timer"]
-CLASSES = ["BoundMemo", "Cache", "CacheStats", "Flight", "Memo", "Ready", *METRICS]
+FLOW = ["Breaker", "RateGate", "WaiterQueue"]
+CLASSES = ["BoundMemo", "Cache", "CacheStats", "Flight", "Memo", "Ready", *METRICS, *FLOW]
 #: What the asynchronous layer uses.
 PROTOCOL = {"_abandon", "_begin", "_commit", "_invalidate"}
 #: What the layer of the metrics uses.
@@ -22,10 +23,19 @@ METRIC_PROTOCOL = {
     "__enter__", "__exit__", "_children", "_documentation", "_init", "_labelnames", "_labelvalues",
     "_max_series", "_name", "_new", "_read", "_remove_where", "_type", "_unit", "_upper_bounds",
 }  # fmt: skip
+#: What the layer of flow control uses; what the exits call their arguments nobody sees.
+FLOW_PROTOCOL = {
+    "__enter__", "__aenter__", "_begin", "_end", "_enqueue", "_hold", "_init", "_sample",
+    "_set_max_weight", "_set_rate", "_stats", "_take", "_withdraw",
+}  # fmt: skip
 
 
 def public(cls: type) -> set[str]:
-    protocol = METRIC_PROTOCOL if cls.__name__ in METRICS else PROTOCOL
+    protocol = PROTOCOL
+    if cls.__name__ in METRICS:
+        protocol = METRIC_PROTOCOL
+    elif cls.__name__ in FLOW:
+        protocol = FLOW_PROTOCOL
     return {name for name in dir(cls) if not name.startswith("_") or name in protocol}
 
 

@@ -325,6 +325,7 @@ def test_named_limiter_is_shown_under_its_name_and_says_what_it_is() -> None:
         ((None,), {}, TypeError, "rate must be a number, got NoneType"),
         ((1, 0), {}, ValueError, "burst must be >= 1, got 0"),
         ((1, -1), {}, ValueError, "burst must be >= 1, got -1"),
+        ((1e-9, 10), {}, ValueError, "burst must be <= 9 at a rate of 1e-09, got 10"),
         ((1, 1.5), {}, TypeError, "burst must be an int, got float"),
         ((1, True), {}, TypeError, "burst must be an int, got bool"),
         ((1,), {"max_waiting": -1}, ValueError, "max_waiting must be >= 0, got -1"),

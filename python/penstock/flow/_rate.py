@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RateLimiter", "RateLimiterStats"]
 
+#: Seconds that a whole burst may take at the steady rate.
+_LONGEST = 9e9
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -300,7 +303,12 @@ def _check_rate(rate: float, burst: int) -> tuple[float, int]:
     number = check_number("rate", rate)
     if number <= 0:
         raise ValueError(f"rate must be > 0, got {rate!r}")
-    return number, check_int("burst", burst, 1)
+    count = check_int("burst", burst, 1)
+    if count > number * _LONGEST:
+        # The time is counted in nanoseconds, of which 64 bits hold so many.
+        message = f"burst must be <= {number * _LONGEST:g} at a rate of {number:g}, got {burst!r}"
+        raise ValueError(message)
+    return number, count
 
 
 _components.describe("rate_limiter", RateLimiterStats, RATE_LIMITER_FIELDS)
