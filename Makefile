@@ -72,13 +72,15 @@ else
 	$(BIN)/python benches/bench_hit_ratio.py --check $(TRACES)
 endif
 
-wheel: $(STAMPS)/cargo $(STAMPS)/build $(STAMPS)/prometheus ## build a wheel and run the tests from it, installed
+# What differs in a wheel is what is in it, and how it starts other programs.
+wheel: TESTS ?= tests/test_exports.py tests/contract tests/integration
+wheel: $(STAMPS)/cargo $(STAMPS)/build $(STAMPS)/prometheus ## build a wheel and test it, installed
 	rm -rf dist $(STAMPS)/wheel
 	$(BIN)/maturin build -q --release --locked --out dist
 	$(PYTHON) -m venv $(STAMPS)/wheel
 	$(STAMPS)/wheel/bin/pip install -q --disable-pip-version-check -U pip
 	$(STAMPS)/wheel/bin/pip install -q --disable-pip-version-check --group test "$$(ls dist/*.whl)[demo,dask]"
-	PYTHONPATH= PENSTOCK_REQUIRE_NATIVE=1 $(STAMPS)/wheel/bin/python -m pytest $(ARGS)
+	PYTHONPATH= PENSTOCK_REQUIRE_NATIVE=1 $(STAMPS)/wheel/bin/python -m pytest $(TESTS) $(ARGS)
 
 check: lint types test-rust test test-pure stress ## all of the above but bench and wheel
 

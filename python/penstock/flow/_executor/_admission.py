@@ -44,7 +44,7 @@ class Admission:
         except AcquireTimeout:
             self._expire(task)
         else:
-            extras.has_place = True
+            extras.place.append(True)
             self.admit_anyway(task)
 
     async def admit_later(self, task: Task) -> None:
@@ -58,13 +58,16 @@ class Admission:
         except AcquireTimeout:
             self._expire(task)
         else:
-            extras.has_place = True
+            extras.place.append(True)
             self.admit_anyway(task)
 
     def admit_anyway(self, task: Task) -> None:
         """Accept a task, with or without a place."""
         core, extras = self._core, _extras_of(task)
         core.accept(task, extras.priority)
+        if extras.is_released:
+            # It had ended before it was in: by its deadline, or by another one who has the key.
+            task.forget()
         if extras.due is not None:
             with suppress(RuntimeError):  # no more threads: it is seen late that its time is over
                 extras.alarm = core.keeper.set(extras.due, task.expire)
@@ -74,7 +77,7 @@ class Admission:
     def _finds_place(self, extras: Extras, places: Waiters) -> bool:
         """Return whether the task may be accepted at once; raise if it may not wait."""
         if places.try_acquire():
-            extras.has_place = True
+            extras.place.append(True)
             return True
         core = self._core
         if self._rejects:

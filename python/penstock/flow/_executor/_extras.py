@@ -18,7 +18,7 @@ class Extras:
     """What only tasks with options have."""
 
     __slots__ = (
-        "alarm", "due", "has_place", "is_overdue", "is_released", "key", "lease", "priority",
+        "alarm", "due", "is_overdue", "is_released", "key", "lease", "place", "priority",
         "retries", "seconds", "validate",
     )  # fmt: skip
 
@@ -31,8 +31,8 @@ class Extras:
         self.seconds = seconds
         self.due = None if seconds is None else monotonic() + seconds
         self.alarm: Alarm | None = None
-        #: Whether it has one of the places for pending tasks.
-        self.has_place = False
+        #: Not empty if it has one of the places for pending tasks. Popped by who gives that back.
+        self.place: list[bool] = []
         #: How to end what runs it. Taken out by whoever is first: its end, or its deadline.
         self.lease: list[Callable[[], object]] = []
         self.is_overdue = False

@@ -130,8 +130,14 @@ class Job:
         """Forget it, after it was claimed because it is not accepted after all."""
         self._let_go()
         if self.extras is not None:
+            self._release(self.extras)  # first: see `Admission.admit_anyway`
             self._leave_place(self.extras)
-            self._release(self.extras)
+        self.core.ledger.leave(self)
+
+    def forget(self) -> None:
+        """Leave what it has entered after its end."""
+        if self.extras is not None:
+            self._leave_place(self.extras)
         self.core.ledger.leave(self)
 
     def orphan(self) -> None:
@@ -160,17 +166,19 @@ class Job:
         """Resolve with an error what was claimed and does not run."""
         self._let_go()
         if self.extras is not None:
+            self._release(self.extras)  # first: see `Admission.admit_anyway`
             self._leave_place(self.extras)
-            self._release(self.extras)
         try:
             self._resolve(None, error)
         finally:
             self.core.ledger.leave(self)
 
     def _leave_place(self, extras: Extras) -> None:
-        if extras.has_place:
-            extras.has_place = False
-            self.core.release_place()
+        try:
+            extras.place.pop()
+        except IndexError:
+            return
+        self.core.release_place()
 
     def _release(self, extras: Extras) -> None:
         """Let nobody else find it any more."""
