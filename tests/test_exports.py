@@ -105,7 +105,9 @@ def test_public_names_have_docstrings(name: str) -> None:
 
 
 # The programs (bench, demo, cli) are used from the command line; these are used from code.
-@pytest.mark.parametrize("name", ["penstock", "penstock.caching", "penstock.errors", "penstock.flow"])
+@pytest.mark.parametrize(
+    "name", ["penstock", "penstock.caching", "penstock.errors", "penstock.flow"]
+)
 def test_public_attributes_of_public_classes_are_documented(name: str) -> None:
     bare = []
     for export, thing in documented(importlib.import_module(name)):
