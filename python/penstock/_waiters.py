@@ -41,15 +41,15 @@ def seconds_of(deadline: float | timedelta | None) -> float | None:
     return _backend.duration("deadline", deadline)
 
 
-def refuse_loop() -> None:
+def refuse_loop(instead: str = "async with") -> None:
     """
     Do nothing in a thread that may wait.
 
     Raises:
-        RuntimeError: It has an event loop to run.
+        RuntimeError: It has an event loop to run; the message says what to use *instead*.
     """
     if _get_running_loop() is not None:
-        raise RuntimeError("waiting here would block the event loop: use async with")
+        raise RuntimeError(f"waiting here would block the event loop: use {instead}")
 
 
 class _Waiter:

@@ -74,8 +74,8 @@ def test_the_example_runs(block: Block, name: str) -> None:
 
 
 def test_every_page_of_a_feature_has_an_example() -> None:
-    for page in ("cache.md", "cached.md", "metrics.md"):
-        assert list(python_blocks((ROOT / "docs" / page).read_text("utf-8")))
+    for page in ("cache", "cached", "limits", "retry", "map", "executor", "metrics"):
+        assert list(python_blocks((ROOT / "docs" / f"{page}.md").read_text("utf-8")))
 
 
 PAGE = """\

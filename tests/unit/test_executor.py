@@ -347,6 +347,13 @@ def test_first_error_is_that_of_the_gathering(executor: Executor) -> None:
     assert gathered.result(LIMIT) == [None, error]
 
 
+def test_task_that_gathers_others_runs_what_no_worker_is_free_for(single: Executor) -> None:
+    def gather() -> list[int]:
+        return single.gather(*[single.submit(abs, -n) for n in range(3)]).result(LIMIT)
+
+    assert single.submit(gather).result(LIMIT) == [0, 1, 2]
+
+
 def test_cancelled_gathering_cancels_what_does_not_run(single: Executor) -> None:
     gate = Gate()
     held = single.submit(gate)

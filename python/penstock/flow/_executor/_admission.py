@@ -6,6 +6,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from penstock._waiters import refuse_loop
 from penstock.errors import AcquireTimeout, LimitExceeded
 from penstock.flow._executor._here import here
 
@@ -39,6 +40,7 @@ class Admission:
         if places is None or self._finds_place(extras, places):
             self.admit_anyway(task)
             return
+        refuse_loop("await executor.run()")
         try:
             places._block(1, 0, _left(extras))
         except AcquireTimeout:

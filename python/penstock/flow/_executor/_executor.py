@@ -69,7 +69,8 @@ class Executor(BaseExecutor):
         TypeError, ValueError: An argument is not what it has to be.
 
     Cost: a task costs a few microseconds. Any number of threads and event loops may use it. After a
-        fork the child has the same executor, without tasks and workers.
+        fork the child has the same executor, without tasks and workers; processes of a fork server
+        cannot be started there.
 
     Source: the interface is that of ``concurrent.futures``; a queue for each worker and throttled
         wake-ups are those of tokio's scheduler.

@@ -24,6 +24,12 @@ class Gathering(TaskFuture[list[Any]]):
         # Each number is drawn once, whoever draws: the last one collects.
         self._arrivals = count(1)
 
+    def _before_wait(self) -> None:
+        # What a wait for each of them would do: a task runs those that are pending.
+        for future in self._futures:
+            if isinstance(future, TaskFuture) and not future.done():
+                future._before_wait()
+
     def _on_cancel(self) -> None:
         futures, self._futures = self._futures, ()
         for future in futures:
