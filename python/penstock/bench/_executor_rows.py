@@ -99,7 +99,8 @@ def _sleep(row: Row, contenders: Sequence[Contender], plan: Plan, outcome: Outco
         samples = interleave(runners, rounds=rounds, round_ns=plan.round_ns)
     least = _SLEEPS * plan.sleep * 1e9 / WORKERS
     shares = {name: [least / spent for spent in spans] for name, spans in samples.items()}
-    table = f"executor efficiency: {_SLEEPS} tasks that sleep {plan.sleep * 1000:g} ms, {WORKERS} workers"
+    sleeps = f"{_SLEEPS} tasks that sleep {plan.sleep * 1000:g} ms"
+    table = f"executor efficiency: {sleeps}, {WORKERS} workers"
     outcome.results.append(Result(row.name, table, "efficiency", "", shares, digits=3))
 
 
