@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 inside = threading.Event()
 
 
-def slow(*_: object) -> float:
+def slow(*arguments: object) -> Any:
     """Code of a user that goes on when the program is over, and wants the interpreter back then."""
     inside.set()
     for _ in range(100):
@@ -65,10 +65,6 @@ def block_slowly() -> None:
     queue.acts["block"] = slow
     queue.try_acquire()
     queue.__enter__()
-
-
-def read_the_clock_slowly(one: Callable[[], object]) -> None:
-    error_of(one)
 
 
 def change_slowly() -> None:
@@ -193,7 +189,7 @@ def test_program_ends_with_what_uses_flow_control_when_it_dies(how: str) -> None
         if how == "kept":
             keep(f"keeps_{number}", Last(*parts))
         else:
-            node = Node(last=Last(*parts))
+            node: Any = Node(last=Last(*parts))
             node.node = node
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pickle
 import signal
@@ -253,13 +254,14 @@ def test_other_ways_to_start_processes(method: str) -> None:
 def test_processes_and_descriptors_are_gone_after_the_end(executor: Executor) -> None:
     executor.submit(int).result(LIMIT)  # whatever stays for good is there now
     me = psutil.Process()
+    gc.collect()  # what earlier tests have left
     before, files = set(me.children(recursive=True)), me.num_fds()
     with Executor(2, processes=True) as other:
         assert other.submit(os.getpid).result(LIMIT) in psutil.pids()
         other.submit(os._exit, 1).exception(LIMIT)
         other.submit(int).result(LIMIT)
     assert set(me.children(recursive=True)) <= before
-    assert me.num_fds() == files
+    assert me.num_fds() <= files
 
 
 def test_processes_end_when_their_parent_is_killed(tmp_path: Path) -> None:
