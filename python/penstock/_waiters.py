@@ -128,6 +128,15 @@ class _Passing(local):
 _passing = _Passing()
 
 
+def _do_all(todo: list[Callable[[], None]]) -> None:
+    try:
+        while todo:
+            todo.pop()()
+    finally:
+        if todo:  # one of them raised: the others are done all the same
+            _do_all(todo)
+
+
 class Waiters(_backend.WaiterQueue):
     """
     Permits, and a queue of tasks and threads that wait for them.
@@ -178,22 +187,21 @@ class Waiters(_backend.WaiterQueue):
         loop = get_running_loop()
         waiter = TaskWaiter(weight, loop)
         ticket = self._enqueue(waiter, weight, priority)
-        if ticket:
-            timer = None
-            if seconds is not None or ticket < 0:
-                self._check_in(ticket, seconds, due)
-                timer = loop.call_later(seconds or 0.0, self._expire, waiter, ticket)
-            try:
+        timer = None
+        try:
+            if ticket:
+                if seconds is not None or ticket < 0:
+                    self._check_in(waiter, ticket, seconds, due)
+                    timer = loop.call_later(seconds or 0.0, self._expire, waiter, ticket)
                 await waiter.future
-            except BaseException:  # cancelled, or dropped with its loop
-                self._leave(waiter, ticket)
-                raise
-            finally:
-                if timer is not None:
-                    timer.cancel()
-            if waiter.is_expired:
-                raise self._late(seconds, due)
-        self._begin()
+                self._check_time(waiter, seconds, due)
+            self._begin()
+        except BaseException:  # cancelled, or dropped with its loop
+            self._leave(waiter, ticket)
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _block(self, weight: int, priority: int, deadline: float | timedelta | None) -> None:
         """Wait in a thread; what was granted is noted as its own."""
@@ -201,24 +209,33 @@ class Waiters(_backend.WaiterQueue):
         seconds, due = self._time_left(seconds_of(deadline))
         waiter = ThreadWaiter(weight)
         ticket = self._enqueue(waiter, weight, priority)
-        if ticket:
-            self._check_in(ticket, seconds, due)
-            timeout = -1.0 if seconds is None else min(seconds, TIMEOUT_MAX)
-            try:
-                is_woken = waiter.lock.acquire(timeout=timeout)
-            except BaseException:  # a signal handler raised
-                self._leave(waiter, ticket)
-                raise
-            if not is_woken and self._withdraw(ticket, True):
-                raise self._late(seconds, due)
-        self._begin()
+        try:
+            if ticket:
+                self._check_in(waiter, ticket, seconds, due)
+                timeout = -1.0 if seconds is None else min(seconds, TIMEOUT_MAX)
+                if not waiter.lock.acquire(timeout=timeout):
+                    waiter.is_expired = self._withdraw(ticket, True)
+                self._check_time(waiter, seconds, due)
+            self._begin()
+        except BaseException:  # a signal handler raised
+            self._leave(waiter, ticket)
+            raise
 
-    def _check_in(self, ticket: int, seconds: float | None, due: Due | None) -> None:
+    def _check_in(
+        self, waiter: _Waiter, ticket: int, seconds: float | None, due: Due | None
+    ) -> None:
         """Raise if there was no place in the line, or there is no time to spend there."""
         if ticket < 0:
+            waiter.is_expired = True
             raise self._refused()
         # Unless somebody has just made room, there is no time for that to happen.
-        if seconds == 0 and self._withdraw(ticket, True):
+        if seconds == 0:
+            waiter.is_expired = self._withdraw(ticket, True)
+            self._check_time(waiter, seconds, due)
+
+    def _check_time(self, waiter: _Waiter, seconds: float | None, due: Due | None) -> None:
+        """Raise if the time was over before there was a grant."""
+        if waiter.is_expired:
             raise self._late(seconds, due)
 
     def _late(self, seconds: float | None, due: Due | None) -> Exception:
@@ -253,9 +270,12 @@ class Waiters(_backend.WaiterQueue):
         """Give back what somebody was granted who is gone."""
 
         def pass_on() -> None:
-            # Noted first, or the release would take back the note of somebody else.
-            self._begin()
-            self.release(weight, outcome="ignored")
+            try:
+                # Noted first, or the release would take back the note of somebody else.
+                self._begin()
+            finally:
+                # Not that of a subclass, which may take no outcome.
+                _backend.WaiterQueue.release(self, weight, outcome="ignored")
 
         # The next one may be gone too: one after another, not one inside another.
         todo = _passing.todo
@@ -264,7 +284,6 @@ class Waiters(_backend.WaiterQueue):
             return
         _passing.todo = todo = [pass_on]
         try:
-            while todo:
-                todo.pop()()
+            _do_all(todo)
         finally:
             _passing.todo = None

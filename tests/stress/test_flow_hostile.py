@@ -165,6 +165,28 @@ def test_timer_that_fails_keeps_no_permit_of_a_block_that_is_over() -> None:
         drain(queue)
 
 
+@in_child
+def test_timer_that_fails_keeps_no_trial_of_a_block_that_is_over() -> None:
+    failing: list[BaseException] = []
+    clock = Clock()
+
+    def timer() -> float:
+        if failing:
+            raise failing[0]
+        return clock.now
+
+    for leave in ("__exit__", "__aexit__"):
+        breaker = make_breaker(_backend, trial_calls=1, timer=timer)
+        breaker.trip()
+        clock.advance(100)
+        breaker.__enter__()
+        failing.append(Stop())
+        assert type(error_of(lambda: getattr(breaker, leave)(None, None, None))) is Stop
+        failing.clear()
+        breaker._end(breaker._begin(), "success")
+        assert breaker.state == "closed"
+
+
 class Undecided(type):
     """A class of errors that raises when it is asked which errors are of it."""
 

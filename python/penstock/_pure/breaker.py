@@ -253,22 +253,25 @@ def _exit(breaker: Breaker, kind: type[BaseException] | None, error: BaseExcepti
         lease = breaker._blocks.take(holder)
         if lease is None and not (core is not None and core.has_plain()):
             lease = breaker._blocks.take_first()
+    now = 0
     try:
-        verdict = "success" if kind is None else _check_verdict(breaker._outcome(error))
+        try:
+            verdict = "success" if kind is None else _check_verdict(breaker._outcome(error))
+        finally:
+            _, now = _ready(breaker)
     except BaseException:
         with suppress(BaseException):
-            _end_block(breaker, lease, "ignored")
+            _end_block(breaker, lease, "ignored", now)
         raise
-    _end_block(breaker, lease, verdict)
+    _end_block(breaker, lease, verdict, now)
 
 
-def _end_block(breaker: Breaker, lease: int | None, verdict: Verdict) -> None:
-    if lease is not None:
-        _end(breaker, lease, verdict)
+def _end_block(breaker: Breaker, lease: int | None, verdict: Verdict, now: int) -> None:
+    core = breaker._core
+    if core is None:
         return
-    core, now = _ready(breaker)
     with LOCK:
-        change = core.end_plain(verdict, now)
+        change = core.end_plain(verdict, now) if lease is None else core.end(lease, verdict, now)
     _tell(breaker, change)
 
 

@@ -65,6 +65,9 @@ class Holdings(Generic[T]):
         #: Replaced, never changed.
         self._all: tuple[tuple[int, T], ...] = ()
 
+    def __len__(self) -> int:
+        return len(self._all)
+
     def add(self, holder: int, what: T) -> None:
         """Note that somebody holds something from now on."""
         entry = (holder, what)

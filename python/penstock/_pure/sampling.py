@@ -87,13 +87,20 @@ class Sampler:
         if in_use > self._window.peak:
             self._window.peak = in_use
 
-    def end(self, holder: int, now: int, outcome: str) -> Summary | None:
+    def end(self, holder: int, now: int, outcome: str, in_use: int) -> Summary | None:
         """
         Note that somebody gave back what it took last; the summary of the window if it is over.
 
         One that took nothing stands for somebody else's permits: what was noted first is forgotten,
-        so that no more is noted than is held.
+        so that no more is noted than is held, of which *in_use* are left.
         """
+        summary = self._end(holder, now, outcome)
+        # What was taken one by one may be given back together.
+        while len(self._starts) > in_use:
+            self._starts.take_first()
+        return summary
+
+    def _end(self, holder: int, now: int, outcome: str) -> Summary | None:
         start = self._starts.take(holder)
         if start is None:
             self._starts.take_first()

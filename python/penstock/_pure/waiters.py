@@ -159,7 +159,7 @@ class WaiterQueue:
             RuntimeError: Fewer are held.
         """
         units = check_count(weight, "weight")
-        _give_back(self, units, _check_outcome(outcome))
+        _give_back(self, units, _check_outcome(outcome), read_clock(self._core.timer))
 
     def resize(self, limit: int) -> None:
         """
@@ -293,20 +293,23 @@ def _take(core: Queue, weight: int) -> bool:
 
 def _exit(queue: WaiterQueue, kind: type[BaseException] | None) -> None:
     """Give one permit back, whatever comes of the question how it went."""
+    now = 0
     try:
-        outcome = "success" if kind is None else _check_outcome(queue._outcome(kind))
+        try:
+            outcome = "success" if kind is None else _check_outcome(queue._outcome(kind))
+        finally:
+            now = read_clock(queue._core.timer)
     except BaseException:
         with suppress(BaseException):
-            _give_back(queue, 1, "ignored")
+            _give_back(queue, 1, "ignored", now)
         raise
-    _give_back(queue, 1, outcome)
+    _give_back(queue, 1, outcome, now)
 
 
-def _give_back(queue: WaiterQueue, weight: int, outcome: Outcome) -> None:
+def _give_back(queue: WaiterQueue, weight: int, outcome: Outcome, now: int) -> None:
     core = queue._core
     sampler = core.sampler
     holder = 0 if sampler is None else current_holder()
-    now = read_clock(core.timer)
     granted: list[object] = []
     summary = None
     with LOCK:
@@ -314,7 +317,7 @@ def _give_back(queue: WaiterQueue, weight: int, outcome: Outcome) -> None:
             raise RuntimeError("release() without acquire()")
         core.grant(now, granted)
         if sampler is not None:
-            summary = sampler.end(holder, now, outcome)
+            summary = sampler.end(holder, now, outcome, core.in_use)
     _tell(queue, granted, summary)
 
 

@@ -197,7 +197,7 @@ class CircuitBreaker(_backend.Breaker):
         try:
             result = function(*args, **kwargs)
         except BaseException as error:
-            self._end(lease, self._outcome(error))
+            _fail(self, lease, error)
             raise
         if hasattr(type(result), "__await__"):
             # Nothing has happened yet. What is never awaited must not keep its lease.
@@ -256,12 +256,21 @@ class CircuitBreaker(_backend.Breaker):
                 logger.exception("%r: on_change=%s failed", self, name_of(on_change))
 
 
+def _fail(breaker: CircuitBreaker, lease: int, error: BaseException) -> None:
+    """End a call that raised, whatever comes of the question what that counts as."""
+    outcome = "ignored"
+    try:
+        outcome = breaker._outcome(error)
+    finally:
+        breaker._end(lease, outcome)
+
+
 # Most calls succeed, and pay for no more than what is seen here. Merging no keyword arguments into
 # new ones would cost as much as asking the breaker.
 
 
 def _around_call(breaker: CircuitBreaker, function: Callable[..., Any]) -> Callable[..., Any]:
-    begin, end, outcome = breaker._begin, breaker._end, breaker._outcome
+    begin, end = breaker._begin, breaker._end
     coroutine = CoroutineType
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -269,7 +278,7 @@ def _around_call(breaker: CircuitBreaker, function: Callable[..., Any]) -> Calla
         try:
             result = function(*args, **kwargs) if kwargs else function(*args)
         except BaseException as error:
-            end(lease, outcome(error))
+            _fail(breaker, lease, error)
             raise
         if type(result) is coroutine:
             end(lease, "ignored")
@@ -281,14 +290,14 @@ def _around_call(breaker: CircuitBreaker, function: Callable[..., Any]) -> Calla
 
 
 def _around_coroutine(breaker: CircuitBreaker, function: Callable[..., Any]) -> Callable[..., Any]:
-    begin, end, outcome = breaker._begin, breaker._end, breaker._outcome
+    begin, end = breaker._begin, breaker._end
 
     async def call(*args: Any, **kwargs: Any) -> Any:
         lease = begin()
         try:
             result = await (function(*args, **kwargs) if kwargs else function(*args))
         except BaseException as error:
-            end(lease, outcome(error))
+            _fail(breaker, lease, error)
             raise
         end(lease, "success")
         return result

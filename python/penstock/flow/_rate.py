@@ -234,14 +234,15 @@ class RateLimiter(_backend.RateGate):
         loop, turns, began = get_running_loop(), self._turns, self._clock()
         until = None if seconds is None else loop.time() + seconds
         waiter = TaskWaiter(weight, loop)
-        self._line_up()
+        self._hold(1)
         try:
+            self._free_turn()
             await turns.acquire(deadline=seconds)
         except BaseException:
             self._hold(-1)
             raise
-        turns.head = ref(waiter)
         try:
+            turns.head = ref(waiter)
             # In place before the look at the rate, so that no change of it is missed.
             while (pause := self._take(weight)) > 0:
                 turns.check(pause, None if until is None else until - loop.time(), seconds)
@@ -265,15 +266,16 @@ class RateLimiter(_backend.RateGate):
         turns, began = self._turns, self._clock()
         until = None if seconds is None else monotonic() + seconds
         waiter = ThreadWaiter(weight)
-        self._line_up()
+        self._hold(1)
         try:
+            self._free_turn()
             if not turns.try_acquire():
                 turns._block(1, 0, seconds)
         except BaseException:
             self._hold(-1)
             raise
-        turns.head = ref(waiter)
         try:
+            turns.head = ref(waiter)
             while (pause := self._take(weight)) > 0:
                 turns.check(pause, None if until is None else until - monotonic(), seconds)
                 try:
@@ -285,9 +287,8 @@ class RateLimiter(_backend.RateGate):
         finally:
             self._end_turn(waiter)
 
-    def _line_up(self) -> None:
-        """Count as waiting; whoever has the turn and whose loop was closed will never end it."""
-        self._hold(1)
+    def _free_turn(self) -> None:
+        """End the turn of somebody whose loop was closed, who will never end it."""
         head = self._turns.current()
         if isinstance(head, TaskWaiter) and head.loop.is_closed():
             self._end_turn(head)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from penstock.flow._limiter import Limiter
+    from penstock.flow._limiter_options import Outcome
 
 __all__ = ["Gate", "Slot", "limited"]
 
@@ -84,8 +85,11 @@ class Slot:
         self._release(kind)
 
     def _release(self, kind: type[BaseException] | None) -> None:
-        outcome = "success" if kind is None else self._limiter._outcome(kind)
-        self._limiter.release(self._weight, outcome=outcome)
+        outcome: Outcome = "ignored"
+        try:
+            outcome = "success" if kind is None else self._limiter._outcome(kind)
+        finally:
+            self._limiter.release(self._weight, outcome=outcome)
 
 
 def limited(decorator: str, gate: Gate, function: F) -> F:

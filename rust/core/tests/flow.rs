@@ -78,7 +78,7 @@ proptest! {
         for latency in &latencies {
             prop_assert_eq!(summary, None);
             sampler.begin(1, 10_000, 1);
-            summary = sampler.end(1, 10_000 + latency, Outcome::Success);
+            summary = sampler.end(1, 10_000 + latency, Outcome::Success, 10);
         }
         latencies.sort_unstable();
         let rank = |q: usize| latencies[(latencies.len() * q).div_ceil(10) - 1];

@@ -89,9 +89,20 @@ impl Sampler {
     /// Notes that `key` gave back what it took last; the summary of the window if it is over.
     ///
     /// A key that took nothing stands for somebody else's permits: what was noted first is forgotten,
-    /// so that no more is noted than is held.
+    /// so that no more is noted than is held, of which `in_use` are left.
     #[inline]
-    pub fn end(&mut self, key: usize, now: u64, outcome: Outcome) -> Option<Summary> {
+    pub fn end(&mut self, key: usize, now: u64, outcome: Outcome, in_use: u64) -> Option<Summary> {
+        let summary = self.end_of(key, now, outcome);
+        // What was taken one by one may be given back together.
+        let held = usize::try_from(in_use).unwrap_or(usize::MAX);
+        if self.starts.len() > held {
+            self.starts.drain(..self.starts.len() - held);
+        }
+        summary
+    }
+
+    #[inline]
+    fn end_of(&mut self, key: usize, now: u64, outcome: Outcome) -> Option<Summary> {
         let Some(at) = self.starts.iter().rposition(|(owner, _)| *owner == key) else {
             if !self.starts.is_empty() {
                 self.starts.remove(0);

@@ -242,7 +242,8 @@ impl<T> Waiters<T> {
                 break;
             };
             self.take(waiter.weight);
-            self.tally.wait += now.saturating_sub(waiter.since);
+            let time = now.saturating_sub(waiter.since);
+            self.tally.wait = self.tally.wait.saturating_add(time);
             granted.push(waiter.who);
         }
     }

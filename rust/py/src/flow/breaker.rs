@@ -130,21 +130,36 @@ impl PyBreaker {
     ) -> PyResult<()> {
         let py = slf.py();
         let lease = Self::lease_of_block(slf)?;
-        let end = |verdict| {
-            if let Some(lease) = lease {
-                return Self::end(slf, lease, verdict);
-            }
-            let end = |breaker: &mut Breaker, now: Moment| breaker.end_plain(verdict, &now);
-            Self::tell(slf, slf.get().with(py, end)?)
+        let verdict = Self::verdict_of(slf, kind, error);
+        let moment = slf.get().timer.moment(py);
+        // Whatever `_outcome` and the timer do, the call ends.
+        let (known, when) = match (&verdict, &moment) {
+            (Ok(verdict), Ok(moment)) => (*verdict, *moment),
+            (Err(_), Ok(moment)) => (Verdict::Ignored, *moment),
+            (_, Err(_)) => (Verdict::Ignored, Moment::Read(0)),
         };
+        let end = |breaker: &mut Box<Breaker>| match lease {
+            Some(lease) => breaker.end(lease, known, &when),
+            None => breaker.end_plain(known, &when),
+        };
+        let state = &slf.get().state;
+        let change = state.with(py, |inner| inner.breaker.as_mut().map(end))?;
+        let ended = Self::tell(slf, change.ok_or_else(not_initialised)?);
+        moment.and(verdict).and(ended)
+    }
+
+    /// What the subclass says of a block that raised.
+    #[inline]
+    fn verdict_of(
+        slf: &Bound<'_, Self>,
+        kind: &Bound<'_, PyAny>,
+        error: &Bound<'_, PyAny>,
+    ) -> PyResult<Verdict> {
         if kind.is_none() {
-            return end(Verdict::Success);
+            return Ok(Verdict::Success);
         }
-        // Whatever `_outcome` does, the call ends.
-        let method = slf.getattr(intern!(py, "_outcome"))?;
-        let verdict = call(&method, (error,)).and_then(|name| self::verdict(&name));
-        let ended = end(*verdict.as_ref().unwrap_or(&Verdict::Ignored));
-        verdict.and(ended)
+        let method = slf.getattr(intern!(slf.py(), "_outcome"))?;
+        verdict(&call(&method, (error,))?)
     }
 
     /// The lease of the block that the running task or thread entered last, if it has one.

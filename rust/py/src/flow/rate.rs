@@ -45,7 +45,7 @@ impl State {
     reason = "rates were checked"
 )]
 fn interval(rate: f64) -> u64 {
-    ((1e9 / rate + 0.5).floor() as u64).max(1)
+    ((1e9 / rate + 0.5).min(9e18).floor() as u64).max(1)
 }
 
 impl PyRateGate {

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use super::holder::holder;
-use crate::clock::Timer;
+use crate::clock::{Moment, Timer};
 use crate::convert::{self, Maybe};
 use crate::ffi::{GilLock, call, ready};
 
@@ -83,17 +83,27 @@ impl PyWaiterQueue {
     }
 
     fn give_back(slf: &Bound<'_, Self>, weight: u64, outcome: Outcome) -> PyResult<()> {
+        let moment = slf.get().timer.moment(slf.py())?;
+        Self::give_back_at(slf, weight, outcome, moment)
+    }
+
+    fn give_back_at(
+        slf: &Bound<'_, Self>,
+        weight: u64,
+        outcome: Outcome,
+        moment: Moment,
+    ) -> PyResult<()> {
         let py = slf.py();
         let this = slf.get();
         let sampled = this.state.with(py, |state| state.sampler.is_some())?;
         let key = if sampled { holder(py)? } else { 0 };
-        let moment = this.timer.moment(py)?;
         let told = this.state.with(py, |state| {
             let mut told = Told::default();
             let now = || moment.now();
             state.waiters.release(weight, now, &mut told.granted)?;
             if let Some(sampler) = &mut state.sampler {
-                told.summary = sampler.end(key, moment.now(), outcome);
+                let left = state.waiters.in_use();
+                told.summary = sampler.end(key, moment.now(), outcome, left);
             }
             Ok(told)
         })?;
@@ -126,7 +136,17 @@ impl PyWaiterQueue {
                 summary.peak,
                 seconds(summary.length),
             );
-            call(&slf.getattr(intern!(py, "_adapt"))?, figures)?;
+            let adapt = slf.getattr(intern!(py, "_adapt"));
+            let adapted = adapt.and_then(|adapt| call(&adapt, figures));
+            if let Err(error) = adapted {
+                // As in a `finally` block.
+                if let Err(context) = woken {
+                    error
+                        .value(py)
+                        .setattr(intern!(py, "__context__"), context)?;
+                }
+                return Err(error);
+            }
         }
         woken
     }
@@ -162,10 +182,16 @@ impl PyWaiterQueue {
         if kind.is_none() && slf.get().give_back_plain(slf.py(), 1)? {
             return Ok(());
         }
-        // Whatever `_outcome` does, the permit goes back.
+        // Whatever `_outcome` and the timer do, the permit goes back.
         let outcome = Self::outcome_of(slf, kind);
-        let given = Self::give_back(slf, 1, *outcome.as_ref().unwrap_or(&Outcome::Ignored));
-        outcome.and(given)
+        let moment = slf.get().timer.moment(slf.py());
+        let (outcome_known, when) = match (&outcome, &moment) {
+            (Ok(outcome), Ok(moment)) => (*outcome, *moment),
+            (Err(_), Ok(moment)) => (Outcome::Ignored, *moment),
+            (_, Err(_)) => (Outcome::Ignored, Moment::Read(0)),
+        };
+        let given = Self::give_back_at(slf, 1, outcome_known, when);
+        moment.and(outcome).and(given)
     }
 }
 
