@@ -14,7 +14,7 @@ else:
 PURE = load_backend("pure")
 
 METRICS = ["Counter", "Family", "Gauge", "Histogram", "Summary", "Timer"]
-FLOW = ["Breaker", "RateGate", "WaiterQueue"]
+FLOW = ["Breaker", "Parker", "RateGate", "WaiterQueue"]
 CLASSES = ["BoundMemo", "Cache", "CacheStats", "Flight", "Memo", "Ready", *METRICS, *FLOW]
 #: What the asynchronous layer uses.
 PROTOCOL = {"_abandon", "_begin", "_commit", "_invalidate"}

@@ -45,9 +45,10 @@ def test_no_task_is_left_lying_with_many_producers() -> None:
 
 @in_child
 def test_no_task_is_left_lying_with_many_producers_on_locks() -> None:
-    from penstock.flow._executor import _parker
+    from penstock._pure.parker import Parker
+    from penstock.flow._executor import _future, _worker
 
-    _parker._open = lambda: None
+    _worker.Parker = _future.Parker = Parker
     sys.setswitchinterval(1e-6)
     with Executor(4) as executor:
 

@@ -15,7 +15,7 @@ from tests.forks import in_child
 from tests.interrupts import at_every_step
 from tests.threads import LIMIT, spawn
 
-from penstock.flow._executor import Executor, _parker
+from penstock.flow._executor import Executor
 
 AFTER = r"^cannot schedule new futures after shutdown$"
 
@@ -121,30 +121,6 @@ def test_all_threads_are_gone_after_the_end() -> None:
             task.result(LIMIT)
         assert len(set(threading.enumerate()) - before) == 5
     assert set(threading.enumerate()) <= before
-
-
-def test_file_descriptors_are_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    closed: list[int] = []
-    opened: list[int | None] = []
-    plain_open, plain_close = _parker._open, _parker.os.close
-    monkeypatch.setattr(_parker, "_open", lambda: opened.append(plain_open()) or opened[-1])
-    monkeypatch.setattr(_parker.os, "close", lambda fd: closed.append(fd) or plain_close(fd))
-    with Executor(3) as executor:
-        barrier = threading.Barrier(3)
-        for task in [executor.submit(barrier.wait) for _ in range(3)]:
-            task.result(LIMIT)
-    assert len(opened) == 3
-    assert sorted(closed) == sorted(fd for fd in opened if fd is not None)
-
-
-def test_executor_works_without_eventfd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_parker, "_open", lambda: None)
-    with Executor(3) as executor:
-        for _ in range(20):
-            barrier = threading.Barrier(3)
-            for task in [executor.submit(barrier.wait, LIMIT) for _ in range(3)]:
-                task.result(LIMIT)
-            time.sleep(0.001)
 
 
 def test_thread_that_cannot_be_started_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:

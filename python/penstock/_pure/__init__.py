@@ -18,6 +18,7 @@ from penstock._pure.metrics import (
     set_metric_hooks,
 )
 from penstock._pure.named import set_named
+from penstock._pure.parker import Parker
 from penstock._pure.rate import RateGate
 from penstock._pure.ready import Ready
 from penstock._pure.stats import CacheStats
@@ -34,6 +35,7 @@ __all__ = [
     "Gauge",
     "Histogram",
     "Memo",
+    "Parker",
     "RateGate",
     "Ready",
     "Summary",

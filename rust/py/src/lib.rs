@@ -48,7 +48,7 @@ mod _native {
     #[pymodule_export]
     use crate::flight::{Flight, set_recursive_load};
     #[pymodule_export]
-    use crate::flow::{PyBreaker, PyRateGate, PyWaiterQueue};
+    use crate::flow::{PyBreaker, PyParker, PyRateGate, PyWaiterQueue};
     #[pymodule_export]
     use crate::memo::Memo;
     #[pymodule_export]

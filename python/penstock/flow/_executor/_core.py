@@ -265,7 +265,6 @@ class Core:
         self.vacancies.append(number)
         if worker is not None:
             self.workers.remove(worker)
-            worker.parker.close()
             worker.ended.release()
             self.leave(worker)
 

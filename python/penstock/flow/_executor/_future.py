@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from _thread import RLock, allocate_lock
+from _thread import RLock
 from asyncio import get_running_loop
 from concurrent.futures import CancelledError, Future, InvalidStateError
 from concurrent.futures._base import (
@@ -18,6 +18,7 @@ from functools import partial
 from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from penstock._backend import Parker
 from penstock.flow._executor._mailbox import mailbox
 
 if TYPE_CHECKING:
@@ -227,15 +228,14 @@ class TaskFuture(Future[T]):
 
     def _sleep(self, seconds: float) -> None:
         """Sleep until it is done, or raise TimeoutError; a negative number is for ever."""
-        sleeper = allocate_lock()
-        sleeper.acquire()
+        sleeper = Parker()
         with self._lock:
             if self.done():
                 return
             if self._sleepers is None:
                 self._sleepers = []
             self._sleepers.append(sleeper)
-        if sleeper.acquire(timeout=seconds):
+        if sleeper.wait(seconds):
             return
         with self._lock:
             if not self.done():  # otherwise somebody goes through the list
@@ -321,7 +321,7 @@ class TaskFuture(Future[T]):
         self._sleepers = self._callbacks = None
         if sleepers is not None:
             for sleeper in sleepers:
-                sleeper.release()
+                sleeper.wake()
         if callbacks is not None:
             callbacks.reverse()
             self._call_all(callbacks)

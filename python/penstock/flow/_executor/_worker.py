@@ -10,8 +10,8 @@ from concurrent.futures._base import LOGGER
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from penstock._backend import Parker
 from penstock.flow._executor._here import here
-from penstock.flow._executor._parker import Parker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,6 @@ class Worker:
     def retire(self) -> None:
         """Do nothing more, in a fork, where its thread is not, or goes on as another one's."""
         self.is_retired = True
-        self.parker.close()
 
     def join(self) -> None:
         """Wait until it has gone; a worker does not wait for itself."""
@@ -108,7 +107,6 @@ class Worker:
             try:
                 self._end()
             finally:
-                self.parker.close()
                 self.core.leave(self)
                 self.ended.release()
 

@@ -2,10 +2,12 @@
 
 mod breaker;
 mod holder;
+mod parker;
 mod rate;
 mod waiters;
 
 pub use breaker::PyBreaker;
+pub use parker::PyParker;
 pub use rate::PyRateGate;
 pub use waiters::PyWaiterQueue;
 
