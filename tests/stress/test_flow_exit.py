@@ -101,6 +101,29 @@ async def wait_in_a_loop(limiter: Any) -> None:
         raise AssertionError
 
 
+def sleep_for_ever() -> None:
+    inside.set()
+    _backend.Parker().sleep()
+
+
+def wait_again_and_again() -> None:
+    parker = _backend.Parker()
+    while True:
+        inside.set()
+        parker.wait(0.0005)
+
+
+def encode_again_and_again() -> None:
+    from penstock.metrics import Counter, generate_latest
+
+    family = Counter("exits", "Series to write.", ["number"])
+    for number in range(1000):
+        family.labels(number)
+    while True:
+        inside.set()
+        generate_latest()
+
+
 SLOW: dict[str, Callable[[], object]] = {
     "_wake": wake_slowly,
     "_adapt": adapt_slowly,
@@ -113,6 +136,9 @@ SLOW: dict[str, Callable[[], object]] = {
     "timer of a queue": lambda: make_queue(_backend, 1, timer=slow).resize(2),
     "timer of a gate": lambda: make_gate(_backend, 1.0, 1, slow).try_acquire(),
     "timer of a breaker": lambda: make_breaker(_backend, timer=slow).trip(),
+    "sleep": sleep_for_ever,
+    "waits": wait_again_and_again,
+    "pages": encode_again_and_again,
     "wait in a thread": lambda: wait_for_ever(Limiter(1)),
     "wait for the rate": lambda: wait_for_ever(RateLimiter(1e-6)),
     "wait in a loop": lambda: asyncio.run(wait_in_a_loop(Limiter(1))),

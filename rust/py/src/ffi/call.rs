@@ -1,5 +1,7 @@
 //! Calls into code of users, and two more things that calls need which safe `PyO3` does not give.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use pyo3::exceptions::PyRecursionError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -10,6 +12,7 @@ mod python {
     use pyo3::ffi::PyObject;
 
     unsafe extern "C-unwind" {
+        pub fn PyEval_RestoreThread(state: *mut pyo3::ffi::PyThreadState);
         pub fn PyObject_CallNoArgs(callable: *mut PyObject) -> *mut PyObject;
         pub fn PyObject_Call(
             callable: *mut PyObject,
@@ -56,6 +59,10 @@ mod opaque {
         };
     }
 
+    opaque!(
+        restore_thread,
+        PyEval_RestoreThread(*mut pyo3::ffi::PyThreadState) -> ()
+    );
     opaque!(call0, PyObject_CallNoArgs(Object) -> Object);
     opaque!(call, PyObject_Call(Object, Object, Object) -> Object);
     #[cfg(not(Py_LIMITED_API))]
@@ -88,6 +95,18 @@ fn until_the_end<R>(call: impl FnOnce() -> R) -> R {
     let result = call();
     std::mem::forget(wait);
     result
+}
+
+/// Runs `f`, which uses nothing of Python, while others may.
+///
+/// `Python::detach` does the same, but where the interpreter ends this thread meanwhile it aborts.
+pub fn detached<R>(_py: Python<'_>, f: impl FnOnce() -> R) -> R {
+    // SAFETY: the token is the proof that this thread is attached; it is again when this returns.
+    let state = unsafe { ffi::PyEval_SaveThread() };
+    let result = catch_unwind(AssertUnwindSafe(f));
+    // SAFETY: the state that was saved above, by this thread.
+    until_the_end(|| unsafe { opaque::restore_thread()(state) });
+    result.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// `func()`.

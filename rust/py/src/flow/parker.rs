@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 
+use crate::ffi::detached;
+
 const NOTHING: u8 = 0;
 const WOKEN: u8 = 1;
 const ASLEEP: u8 = 2;
@@ -101,7 +103,7 @@ impl PyParker {
     fn wake(&self, py: Python<'_>) {
         if self.state.swap(WOKEN, Ordering::AcqRel) == ASLEEP {
             // Without the GIL, for which the one who is woken would have to wait at once.
-            py.detach(|| {
+            detached(py, || {
                 drop(self.lock());
                 self.bell.notify_one();
             });
@@ -110,7 +112,7 @@ impl PyParker {
 
     /// Sleep until somebody wakes it; nothing interrupts that.
     fn sleep(&self, py: Python<'_>) {
-        py.detach(|| {
+        detached(py, || {
             let start = Instant::now();
             let was_short = self.was_short.load(Ordering::Relaxed);
             let awake = if was_short { LONG } else { SHORT };
@@ -125,13 +127,13 @@ impl PyParker {
         let limit = Duration::try_from_secs_f64(seconds).ok();
         let start = Instant::now();
         let awake = limit.map_or(AWAKE, |limit| limit.min(AWAKE));
-        if py.detach(|| self.stay_awake(awake)) {
+        if detached(py, || self.stay_awake(awake)) {
             return Ok(true);
         }
         loop {
             let left = limit.map(|limit| limit.saturating_sub(start.elapsed()));
             let slice = left.map_or(SLICE, |left| left.min(SLICE));
-            if py.detach(|| self.doze(Some(slice))) {
+            if detached(py, || self.doze(Some(slice))) {
                 return Ok(true);
             }
             py.check_signals()?;

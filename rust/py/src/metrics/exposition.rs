@@ -12,6 +12,7 @@ use super::family::{PyFamily, dropping};
 use super::gauge::PyGauge;
 use super::histogram::PyHistogram;
 use super::summary::PySummary;
+use crate::ffi::detached;
 
 /// Series copied before other threads get a turn.
 const TURN: usize = 256;
@@ -39,7 +40,7 @@ pub fn encode<'py>(
         created,
         names,
     };
-    let text = py.detach(|| {
+    let text = detached(py, || {
         let mut text = Vec::new();
         for snapshot in &snapshots {
             snapshot.write(&options, &mut text);
@@ -98,7 +99,7 @@ fn snapshot<'py>(
 fn take_turns(py: Python<'_>, copied: &mut usize) {
     *copied += 1;
     if copied.is_multiple_of(TURN) {
-        py.detach(|| {});
+        detached(py, || {});
     }
 }
 
