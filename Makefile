@@ -34,8 +34,11 @@ demo: $(BACKEND) $(STAMPS)/core $(STAMPS)/demo ## a real service, with and witho
 test: $(BACKEND) $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus ## the Python tests, on the extension and on the twin
 	$(BIN)/python -m pytest $(ARGS)
 
+# What is tested once, on whichever backend: servers and clusters of others.
+ONCE := test_cluster test_cluster_faults test_cluster_shutdown test_prometheus
+
 test-pure: $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus ## the Python tests on the twin alone
-	PENSTOCK_PURE=1 PENSTOCK_REQUIRE_NATIVE= $(BIN)/python -m pytest $(ARGS)
+	PENSTOCK_PURE=1 PENSTOCK_REQUIRE_NATIVE= $(BIN)/python -m pytest $(ONCE:%=--ignore=tests/integration/%.py) $(ARGS)
 
 test-rust: $(STAMPS)/cargo ## the tests of the core crate
 	cargo test --locked -q -p penstock-core
@@ -73,7 +76,7 @@ else
 endif
 
 # What differs in a wheel is what is in it, and how it starts other programs.
-wheel: TESTS ?= tests/test_exports.py tests/contract tests/integration
+wheel: TESTS ?= tests/test_exports.py tests/contract tests/integration $(ONCE:%=--ignore=tests/integration/%.py)
 wheel: $(STAMPS)/cargo $(STAMPS)/build $(STAMPS)/prometheus ## build a wheel and test it, installed
 	rm -rf dist $(STAMPS)/wheel
 	$(BIN)/maturin build -q --release --locked --out dist
