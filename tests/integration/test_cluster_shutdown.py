@@ -143,24 +143,43 @@ class TestShutdown:
         assert future.result(LIMIT) == 1
 
 
+def is_no_socket(fd: str) -> bool:
+    """Whether it is a file or a pipe: dask opens connections to a cluster, and keeps them."""
+    try:
+        return not os.readlink(f"/proc/self/fd/{fd}").startswith("socket:")
+    except OSError:  # closed
+        return False
+
+
 class Things:
     """What a process has, and what is in its directory for temporary files."""
 
     def __init__(self, directory: Path) -> None:
         gc.collect()  # what earlier tests have left
         self.threads = set(threading.enumerate())
-        self.files = psutil.Process().num_fds()
+        self.files = sum(map(is_no_socket, os.listdir("/proc/self/fd")))
         self.processes = {process.pid for process in descendants()}
         self.names = {path.name for path in directory.iterdir()}
 
     def are_all_of(self, before: Things) -> bool:
         """Whether there is nothing new; what there was before may end whenever it likes."""
-        return (
-            self.threads <= before.threads
-            and self.files <= before.files
-            and self.processes <= before.processes
-            and self.names <= before.names
-        )
+        return not self.beyond(before)
+
+    def beyond(self, before: Things) -> list[object]:
+        """What there is now that was not there before."""
+        new: list[object] = [*(self.threads - before.threads), *(self.names - before.names)]
+        new += self.processes - before.processes
+        if self.files > before.files:
+            new.append(f"{self.files - before.files} files")
+        return new
+
+
+def until_nothing_is_new(directory: Path, before: Things) -> None:
+    """Wait for the end of everything that was not there before."""
+    try:
+        until(lambda: Things(directory).are_all_of(before))
+    except AssertionError:
+        assert Things(directory).beyond(before) == []
 
 
 def logging_settings() -> dict[str, object]:
@@ -195,7 +214,7 @@ class TestWhatIsLeft:
             executor.submit(held, tmp_path / "gate", started)
             until(started.exists)
             executor.shutdown(cancel_futures=True)
-        until(lambda: Things(directory).are_all_of(before))
+        until_nothing_is_new(directory, before)
 
     def test_a_connection_leaves_the_cluster_as_it_was(
         self, cluster: ClusterExecutor, directory: Path
@@ -203,14 +222,14 @@ class TestWhatIsLeft:
         before = Things(directory)
         with Executor.connect(cluster.address) as executor:
             assert list(executor.map(square, range(10))) == [x * x for x in range(10)]
-        until(lambda: Things(directory).are_all_of(before))
+        until_nothing_is_new(directory, before)
         assert cluster.submit(abs, -1).result(LIMIT) == 1
 
     def test_a_cluster_that_does_not_start_in_time(self, directory: Path) -> None:
         before = Things(directory)
         with pytest.raises(ClusterLost, match=r"no scheduler answered within 0\.1 s"):
             Executor.local_cluster(1, timeout=0.1)
-        until(lambda: Things(directory).are_all_of(before))
+        until_nothing_is_new(directory, before)
 
     def test_a_cluster_that_cannot_start(
         self, directory: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -219,7 +238,7 @@ class TestWhatIsLeft:
         monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__PRELOAD", "no_such_module")
         with pytest.raises(ClusterLost, match="ended with status 1 while it was starting"):
             Executor.local_cluster(1)
-        until(lambda: Things(directory).are_all_of(before))
+        until_nothing_is_new(directory, before)
         assert "no_such_module" in capfd.readouterr().err  # who wonders can see why
 
     def test_loggers_are_as_they_were(self, cluster: ClusterExecutor) -> None:

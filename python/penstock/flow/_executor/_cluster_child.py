@@ -63,6 +63,8 @@ def serve(settings: ClusterSettings) -> None:
         asyncio.run(_serve(settings))
     finally:
         shutil.rmtree(settings["directory"], ignore_errors=True)  # the parent may be gone
+    # A worker that dask has closed may still be in the middle of a task, and write files.
+    _kill_group()
 
 
 async def _serve(settings: ClusterSettings) -> None:
@@ -119,9 +121,14 @@ def _await_end(directory: str, tell: Callable[[], object]) -> None:
     tell()
     time.sleep(GRACE)
     shutil.rmtree(directory, ignore_errors=True)
+    _kill_group()
+    os._exit(1)
+
+
+def _kill_group() -> None:
+    """End this process and all that it has started."""
     if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)
-    os._exit(1)
 
 
 def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
