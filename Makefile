@@ -43,8 +43,11 @@ test-pure: $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus ## 
 test-rust: $(STAMPS)/cargo ## the tests of the core crate
 	cargo test --locked -q -p penstock-core
 
+# Of the contract what tries more examples when told to.
+TRIED := $(shell grep -l hypothesis tests/contract/*.py)
+
 stress: $(STAMPS)/native $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo ## long: state machines, threads, leaks, traps
-	PENSTOCK_STRESS=10 HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/stress tests/contract $(ARGS)
+	PENSTOCK_STRESS=10 HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/stress $(TRIED) $(ARGS)
 
 lint: $(STAMPS)/lint $(STAMPS)/cargo ## ruff, rustfmt, clippy
 	$(BIN)/ruff check python tests benches
