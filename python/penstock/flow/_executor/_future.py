@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from _thread import RLock
 from asyncio import get_running_loop
@@ -14,8 +13,6 @@ from concurrent.futures._base import (
     PENDING,
     RUNNING,
 )
-from functools import partial
-from time import sleep
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock._backend import Parker
@@ -29,12 +26,6 @@ __all__ = ["TaskFuture"]
 T = TypeVar("T")
 
 _TIMEOUT_MAX = threading.TIMEOUT_MAX
-
-#: Seconds that one may lose by giving others the GIL.
-_WORTH_A_TRY = 0.02
-
-# A short task is done when this returns, and nobody has to be put to sleep and woken.
-_let_others_run: Callable[[], object] = getattr(os, "sched_yield", partial(sleep, 0))
 
 
 class TaskFuture(Future[T]):
@@ -219,8 +210,6 @@ class TaskFuture(Future[T]):
         """Wait until it is done; raise if it is cancelled, or is not done in time."""
         if not self.done():
             self._before_wait()
-            if timeout is None or timeout > _WORTH_A_TRY:
-                _let_others_run()
             if self._state != FINISHED:
                 self._sleep(-1.0 if timeout is None else min(max(timeout, 0.0), _TIMEOUT_MAX))
         if self._state != FINISHED:
