@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from penstock.errors import RecursiveLoad
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -24,8 +26,11 @@ BACKENDS = ["pure"] if _is_set("PENSTOCK_PURE") else ["native", "pure"]
 def load_backend(name: str) -> ModuleType:
     """Import a backend; without the native one only half of the contract is tested."""
     try:
-        return import_module(f"penstock._{name}")
+        backend = import_module(f"penstock._{name}")
     except ImportError as error:
         if name == "pure" or _is_set("PENSTOCK_REQUIRE_NATIVE"):
             raise
         return pytest.skip(f"THE NATIVE BACKEND IS NOT TESTED: {error}", allow_module_level=True)
+    # As penstock.caching does for the backend it picks.
+    backend.set_recursive_load(RecursiveLoad)
+    return backend

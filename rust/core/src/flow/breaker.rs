@@ -1,8 +1,10 @@
 //! A circuit breaker: calls go through while few of them fail, then none, then some on trial.
 
+mod leases;
 mod window;
 
 use crate::Clock;
+use leases::Leases;
 pub use window::Window;
 
 /// Whether calls go through.
@@ -62,13 +64,6 @@ pub enum Verdict {
     Ignored,
 }
 
-#[derive(Clone, Copy)]
-struct Lease {
-    /// 0: not in use.
-    generation: u64,
-    start: u64,
-}
-
 /// What happened so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -95,8 +90,7 @@ pub struct Breaker {
     config: Config,
     state: State,
     generation: u64,
-    leases: Vec<Lease>,
-    free: Vec<u32>,
+    leases: Leases,
     /// Calls without a lease of this generation, and of older ones.
     plain: u64,
     stale: u64,
@@ -118,8 +112,7 @@ impl Breaker {
             config,
             state: State::Closed,
             generation: 1,
-            leases: Vec::new(),
-            free: Vec::new(),
+            leases: Leases::default(),
             plain: 0,
             stale: 0,
             plain_generation: 1,
@@ -177,7 +170,10 @@ impl Breaker {
                 Some(_) => self.now(clock),
                 None => 0,
             };
-            return (Admission::Lease(self.lease(start)), None);
+            return (
+                Admission::Lease(self.leases.open(self.generation, start)),
+                None,
+            );
         }
         self.begin_trial(clock)
     }
@@ -195,11 +191,11 @@ impl Breaker {
         self.forget_stuck(now);
         if self.trials.len() as u64 >= self.config.trial_calls {
             self.tally.rejected += 1;
-            let oldest = self.trials.first().and_then(|&at| self.get(at));
+            let oldest = self.trials.first().and_then(|&at| self.leases.get(at));
             let expiry = oldest.map_or(now, |lease| lease.start.saturating_add(self.config.lease));
             return (Admission::Refused(expiry.saturating_sub(now)), change);
         }
-        let lease = self.lease(now);
+        let lease = self.leases.open(self.generation, now);
         self.trials.push(lease);
         (Admission::Lease(lease), change)
     }
@@ -207,47 +203,18 @@ impl Breaker {
     /// Takes their places from trial calls that did not end in time.
     fn forget_stuck(&mut self, now: u64) {
         while let Some(&at) = self.trials.first()
-            && let Some(lease) = self.leases.get_mut(at as usize)
+            && let Some(lease) = self.leases.get(at)
             && lease.start.saturating_add(self.config.lease) <= now
         {
-            // Its result, if it comes, is of no generation.
-            lease.generation = u64::MAX;
+            self.leases.void(at);
             self.trials.remove(0);
         }
-    }
-
-    #[inline]
-    fn lease(&mut self, start: u64) -> u32 {
-        let lease = Lease {
-            generation: self.generation,
-            start,
-        };
-        if let Some(at) = self.free.pop()
-            && let Some(place) = self.leases.get_mut(at as usize)
-        {
-            *place = lease;
-            return at;
-        }
-        let at = u32::try_from(self.leases.len()).unwrap_or(u32::MAX);
-        self.leases.push(lease);
-        at
-    }
-
-    fn get(&self, at: u32) -> Option<Lease> {
-        self.leases
-            .get(at as usize)
-            .copied()
-            .filter(|lease| lease.generation != 0)
     }
 
     /// Reports how the call under this lease went.
     #[inline]
     pub fn end(&mut self, at: u32, verdict: Verdict, clock: &impl Clock) -> Change {
-        let lease = self.get(at)?;
-        if let Some(place) = self.leases.get_mut(at as usize) {
-            place.generation = 0;
-        }
-        self.free.push(at);
+        let lease = self.leases.close(at)?;
         if lease.generation != self.generation {
             return None;
         }

@@ -1,16 +1,18 @@
 //! `WaiterQueue`: permits, and those who wait for some.
 
 mod fast;
+mod told;
 
 pub use fast::{Acquire, Enter, Exit, Release, TryAcquire};
 
 use penstock_core::Clock;
-use penstock_core::flow::{Enqueued, Order, Outcome, Sampler, Summary, Waiters};
+use penstock_core::flow::{Enqueued, NotHeld, Order, Outcome, Sampler, Waiters};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
+use self::told::Told;
 use super::holder::holder;
 use crate::clock::{Moment, Timer};
 use crate::convert::{self, Maybe};
@@ -27,13 +29,6 @@ struct State {
     waiters: Waiters<Py<PyAny>>,
     sampler: Option<Box<Sampler>>,
     max_weight: u64,
-}
-
-/// What has to be told after the lock was released.
-#[derive(Default)]
-struct Told {
-    granted: Vec<Py<PyAny>>,
-    summary: Option<Summary>,
 }
 
 fn outcome(name: &Bound<'_, PyAny>) -> PyResult<Outcome> {
@@ -107,48 +102,9 @@ impl PyWaiterQueue {
             }
             Ok(told)
         })?;
-        let told = told.map_err(|penstock_core::flow::NotHeld| {
-            PyRuntimeError::new_err("release() without acquire()")
-        })?;
-        Self::tell(slf, told)
-    }
-
-    /// Calls those methods of the subclass that want to know what happened.
-    fn tell(slf: &Bound<'_, Self>, told: Told) -> PyResult<()> {
-        let py = slf.py();
-        let woken = if told.granted.is_empty() {
-            Ok(())
-        } else {
-            let waiters = PyList::new(py, told.granted)?;
-            call(&slf.getattr(intern!(py, "_wake"))?, (waiters,)).map(drop)
-        };
-        if let Some(summary) = told.summary {
-            let seconds = convert::to_seconds;
-            #[expect(clippy::cast_precision_loss, reason = "a mean of durations")]
-            let mean = summary.sum as f64 / summary.count as f64 / 1e9;
-            let figures = (
-                summary.count,
-                summary.dropped,
-                seconds(summary.p50),
-                seconds(summary.p90),
-                mean,
-                seconds(summary.minimum),
-                summary.peak,
-                seconds(summary.length),
-            );
-            let adapt = slf.getattr(intern!(py, "_adapt"));
-            let adapted = adapt.and_then(|adapt| call(&adapt, figures));
-            if let Err(error) = adapted {
-                // As in a `finally` block.
-                if let Err(context) = woken {
-                    error
-                        .value(py)
-                        .setattr(intern!(py, "__context__"), context)?;
-                }
-                return Err(error);
-            }
-        }
-        woken
+        let told =
+            told.map_err(|NotHeld| PyRuntimeError::new_err("release() without acquire()"))?;
+        told.tell(slf)
     }
 
     fn weight(&self, weight: &Maybe<'_>) -> PyResult<u64> {
@@ -345,8 +301,7 @@ impl PyWaiterQueue {
             state.waiters.resize(limit, now, &mut granted);
             granted
         })?;
-        let summary = None;
-        Self::tell(slf, Told { granted, summary })
+        Told::of(granted).tell(slf)
     }
 
     /// Take permits now (0), or get in line (a ticket), unless it is full (-1).
@@ -376,8 +331,7 @@ impl PyWaiterQueue {
             let left = state.waiters.withdraw(ticket, expired, now, &mut granted);
             (left, granted)
         })?;
-        let summary = None;
-        Self::tell(slf, Told { granted, summary })?;
+        Told::of(granted).tell(slf)?;
         Ok(left.is_some())
     }
 
