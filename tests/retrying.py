@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
-__all__ = ["Flaky", "Oops", "Steady", "now"]
+from penstock.bench._virtual_loop import run
+
+__all__ = ["AT_ONCE", "Flaky", "Kind", "Oops", "Steady", "now"]
+
+#: Delays of nothing, for what is not about them.
+AT_ONCE: Any = {"base": 0, "sleep": lambda _: None}
 
 
 def now() -> float:
@@ -50,3 +57,29 @@ class Flaky:
             self.times.append(now())
         await asyncio.sleep(0)
         return self.call()
+
+
+class Kind:
+    """What is retried: a function or a coroutine function."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.is_async = name == "coroutine function"
+
+    def of(self, flaky: Flaky) -> Callable[[], Any]:
+        return flaky.call_later if self.is_async else flaky.call
+
+    def outcome(self, function: Callable[[], Any]) -> Any:
+        """Call it, on a loop if it needs one."""
+        return run(function()) if self.is_async else function()
+
+    def outcome_by_hand(self, function: Callable[[], Any]) -> Any:
+        """The same without a loop, which has ideas of its own about some exceptions."""
+        if not self.is_async:
+            return function()
+        coroutine = function()
+        try:
+            while True:
+                coroutine.send(None)
+        except StopIteration as end:
+            return end.value

@@ -1,16 +1,17 @@
-"""What tests of limiters share: waiters that tell what became of them."""
+"""What tests of limiters share: waiters that tell what became of them, and clocks of loops."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.errors import AcquireTimeout, LimitExceeded
+from penstock.flow._rate import RateLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-__all__ = ["Guest", "Line", "assert_empty", "in_line"]
+__all__ = ["Guest", "Line", "assert_empty", "in_line", "limiter_of", "states"]
 
 
 class Line(Protocol):
@@ -94,6 +95,10 @@ class Guest:
         return f"<guest {self.number} {self.state} {self.weight}>"
 
 
+def states(guests: list[Guest]) -> list[str]:
+    return [guest.state for guest in guests]
+
+
 def in_line(guests: list[Guest]) -> list[Guest]:
     """Those that wait."""
     return [guest for guest in guests if guest.state == "waiting"]
@@ -106,3 +111,8 @@ def assert_empty(line: Line) -> None:
     with_nothing_to_wait_for = type(waiting).__name__ == "Ready"
     assert with_nothing_to_wait_for
     line.release()
+
+
+def limiter_of(rate: float, burst: int = 1, **options: Any) -> RateLimiter:
+    """A limiter on the clock of the running loop."""
+    return RateLimiter(rate, burst, timer=asyncio.get_running_loop().time, **options)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -15,27 +15,37 @@ import pytest
 from tests.threads import LIMIT
 
 if TYPE_CHECKING:
+    import concurrent.futures
     import signal
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
+    from penstock.flow._executor._cluster import ClusterExecutor
+
 __all__ = [
+    "WORKERS",
     "DaskProcesses",
     "alive",
     "descendants",
+    "gate_at",
     "hang_once",
     "held",
     "keys_on",
+    "occupy",
     "pid_in",
     "square",
+    "touch",
     "until",
     "workers",
 ]
 
 #: Seconds between two looks at a condition.
 INTERVAL = 0.01
+
+#: How many workers clusters have that tests occupy.
+WORKERS = 2
 
 
 def until(condition: Callable[[], object], limit: float = LIMIT) -> None:
@@ -82,6 +92,29 @@ def held(gate: Path, started: Path, value: int = 0) -> int:
     started.touch()
     until(gate.exists)
     return value
+
+
+@contextmanager
+def gate_at(path: Path, executor: ClusterExecutor) -> Iterator[Path]:
+    """What holds tasks up until there is such a file; nothing is left to run after it."""
+    try:
+        yield path
+    finally:
+        path.touch()
+        executor.barrier().result(LIMIT)
+
+
+def occupy(executor: ClusterExecutor, gate: Path) -> list[concurrent.futures.Future[int]]:
+    """Give each worker a task that waits at the gate."""
+    started = [gate.with_name(f"started-{number}") for number in range(WORKERS)]
+    futures = [executor.submit(held, gate, path, number) for number, path in enumerate(started)]
+    until(lambda: all(path.exists() for path in started))
+    return futures
+
+
+def touch(path: Path) -> bool:
+    path.touch()
+    return True
 
 
 def hang_once(number: int, victim: Path) -> int:
