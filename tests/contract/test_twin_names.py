@@ -15,7 +15,10 @@ PURE = load_backend("pure")
 
 METRICS = ["Counter", "Family", "Gauge", "Histogram", "Summary", "Timer"]
 FLOW = ["Breaker", "Parker", "RateGate", "WaiterQueue"]
-CLASSES = ["BoundMemo", "Cache", "CacheStats", "Flight", "Memo", "Ready", *METRICS, *FLOW]
+BATCHING = ["Ring"]
+CLASSES = [
+    "BoundMemo", "Cache", "CacheStats", "Flight", "Memo", "Ready", *METRICS, *FLOW, *BATCHING,
+]  # fmt: skip
 #: What the asynchronous layer uses.
 PROTOCOL = {"_abandon", "_begin", "_commit", "_invalidate"}
 #: What the layer of the metrics uses.
@@ -28,6 +31,11 @@ FLOW_PROTOCOL = {
     "__enter__", "__aenter__", "_begin", "_end", "_enqueue", "_hold", "_init", "_sample",
     "_set_max_weight", "_set_rate", "_stats", "_take", "_withdraw",
 }  # fmt: skip
+#: What the layer of batching uses.
+BATCHING_PROTOCOL = {
+    "_age", "_bind", "_close", "_closed", "_counts", "_drop_oldest", "_head", "_init", "_listen",
+    "_loop", "_push", "_sweep", "_tail", "_take", "_weigh",
+}  # fmt: skip
 
 
 def public(cls: type) -> set[str]:
@@ -36,6 +44,8 @@ def public(cls: type) -> set[str]:
         protocol = METRIC_PROTOCOL
     elif cls.__name__ in FLOW:
         protocol = FLOW_PROTOCOL
+    elif cls.__name__ in BATCHING:
+        protocol = BATCHING_PROTOCOL
     return {name for name in dir(cls) if not name.startswith("_") or name in protocol}
 
 

@@ -21,6 +21,7 @@ from penstock._pure.named import set_named
 from penstock._pure.parker import Parker
 from penstock._pure.rate import RateGate
 from penstock._pure.ready import Ready
+from penstock._pure.ring import Ring
 from penstock._pure.stats import CacheStats
 from penstock._pure.waiters import WaiterQueue
 
@@ -38,6 +39,7 @@ __all__ = [
     "Parker",
     "RateGate",
     "Ready",
+    "Ring",
     "Summary",
     "Timer",
     "WaiterQueue",

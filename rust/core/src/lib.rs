@@ -12,12 +12,14 @@ mod list;
 pub mod metrics;
 mod ordered;
 pub mod policy;
+mod ring;
 mod slab;
 mod wheel;
 
 pub use cache::{Cache, Counters, Full, Lookup};
 pub use evictions::{Cause, Evicted, Evictions};
 pub use ordered::Ordered;
+pub use ring::{Entry, Pushed, Ring};
 pub use wheel::{NEVER, Wheel};
 
 /// Where a state machine learns what time it is; the owner decides what that costs.

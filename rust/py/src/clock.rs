@@ -75,6 +75,30 @@ impl Timer {
     }
 }
 
+/// The system's clock for those who ask so often that reading it is what they pay most for.
+pub struct Stamp {
+    /// What the coarse clock said when the other was read.
+    tick: u64,
+    now: u64,
+}
+
+impl Stamp {
+    pub const fn new() -> Self {
+        Self { tick: 0, now: 0 }
+    }
+
+    /// Now, or if that will do a moment since the last tick of the coarse clock.
+    #[inline]
+    pub fn now(&mut self, exact: bool) -> u64 {
+        let tick = if exact { 0 } else { system::coarse() };
+        if exact || tick != self.tick {
+            self.now = system::precise();
+            self.tick = if exact { system::coarse() } else { tick };
+        }
+        self.now
+    }
+}
+
 /// The system's monotonic clock, late by up to a tick.
 #[inline]
 pub fn coarse() -> u64 {

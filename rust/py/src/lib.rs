@@ -32,6 +32,7 @@ mod memo;
 mod methods;
 mod metrics;
 mod named;
+mod ring;
 mod stats;
 mod store;
 
@@ -58,6 +59,8 @@ mod _native {
     };
     #[pymodule_export]
     use crate::named::set_named;
+    #[pymodule_export]
+    use crate::ring::PyRing;
     #[pymodule_export]
     use crate::stats::PyCacheStats;
 
@@ -90,6 +93,7 @@ mod _native {
         crate::ffi::install_set_item::<PyCache>(module.py());
         crate::metrics::install(module.py())?;
         crate::flow::install(module.py())?;
+        crate::ring::install(module.py())?;
         crate::memo::install(module.py())
     }
 }
