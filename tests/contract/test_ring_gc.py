@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.rings import Bond, Promise, bind, fill, make_ring
+from tests.threads import spawn
 
 
 class Thing:
@@ -188,6 +189,8 @@ USES: dict[str, Callable[[Any], object]] = {
     "bind": lambda ring: bind(ring) and None,
     "close": lambda ring: ring._close(),
     "submit": lambda ring: ring.submit("of the dead"),
+    # Nothing is locked meanwhile.
+    "use in another thread": lambda ring: spawn(ring._counts).result(),
 }
 
 

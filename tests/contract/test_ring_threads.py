@@ -1,4 +1,4 @@
-"""Ring: threads that use one at the same time, and whoever comes in between."""
+"""Ring: threads that use one at the same time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from typing import Any
 
 import pytest
 from tests.forks import in_child
-from tests.interrupts import at_every_step
-from tests.rings import Promise, bind, fill, make_ring
+from tests.rings import Promise, fill, make_ring
 from tests.threads import LIMIT, spawn
-
-from penstock import _pure
 
 PUSHERS = 4
 EACH = 2000
@@ -249,86 +246,60 @@ def test_threads_of_the_parent_leave_nothing_locked_in_a_forked_child(backend: M
         thread.result()
 
 
-class Subject:
-    """A ring of the twin with some items in it, some of which are given up."""
-
-    def __init__(self) -> None:
-        self.got: list[object] = []
-        self.names = 0
-        self.ring = make_ring(_pure, 7)
-        bind(self.ring)
-        self.done = {"b", "c", "e"}
-        for name, promise in zip("abcdef", fill(self.ring, *"abcdef"), strict=True):
-            promise.is_done = name in self.done
-        self.pushed = list("abcdef")
-        self.ring.told.clear()
-        self.ring._listen(7, None)
-
-    def put(self) -> None:
-        self.names += 1
-        name = f"new {self.names}"
-        if self.ring._push(name, None, 1, False):
-            self.pushed.append(name)
-
-    def submit(self) -> None:
-        self.names += 1
-        name = f"submitted {self.names}"
-        if self.ring.submit(name) is not None:
-            self.pushed.append(name)
-
-    def take(self) -> None:
-        batch = self.ring._take(3, 3)
-        if batch is not None:
-            self.got += batch[0]
-
-    def drop(self) -> None:
-        dropped = self.ring._drop_oldest()
-        if dropped is not None:
-            self.got.append(dropped[0])
-
-    def check(self) -> None:
-        ring, core = self.ring, self.ring._core
-        inside = [core.entries[number] for number in range(core.head, core.tail)
-                  if number in core.entries]  # fmt: skip
-        assert ring.pending == len(inside)
-        assert ring.pending_weight == len(inside)
-        assert len(core.entries) == len(inside), "something taken is kept"
-        assert ring.pending <= 7
-        pushed, taken, skipped = ring._counts()
-        assert pushed == len(self.pushed) == taken + skipped + len(inside)
-        assert taken == len(self.got)
-        assert ring.told.count(("wake",)) <= 1
-        while (batch := ring._take(1, None)) is not None:
-            self.got += batch[0]
-        assert sorted(map(str, self.got)) == sorted(set(self.pushed) - self.done)
-        assert ring._head == ring._tail
+def in_the_weigher(ring: Any, look: Callable[..., int]) -> None:
+    ring._init(None, look)
+    ring.put_nowait("a")
 
 
-STEPS: dict[str, Callable[[Subject], object]] = {
-    "put": Subject.put,
-    "submit": Subject.submit,
-    "take": Subject.take,
-    "drop": Subject.drop,
-    "sweep": lambda subject: subject.ring._sweep(),
-    "look": lambda subject: (subject.ring._head, subject.ring._age()),
-    "listen": lambda subject: subject.ring._listen(100, None),
-    "bind": lambda subject: bind(subject.ring),
+def in_the_timer(ring: Any, look: Callable[..., int]) -> None:
+    ring._init(None, None, look)
+    ring.put_nowait("a")
+
+
+def in_a_future(ring: Any, look: Callable[..., int]) -> None:
+    for remove in (lambda: ring._take(1, None), ring._drop_oldest, ring._sweep):
+        (promise,) = fill(ring, "a")
+        promise.act = look
+        remove()
+
+
+def in_a_method(ring: Any, look: Callable[..., int]) -> None:
+    ring.acts = dict.fromkeys(("wake", "refuse", "submit"), look)
+    ring.put_nowait("a")
+    ring._close()
+    ring.put_nowait("b")
+    ring.submit("c")
+
+
+def in_what_it_is_bound_with(ring: Any, look: Callable[..., int]) -> None:
+    loop = object()
+    for parts in ((look, lambda: loop, NONE), (Promise, look, NONE), (Promise, lambda: loop, look)):
+        ring._bind(loop, *parts)
+        ring.submit("a")
+
+
+#: A function that returns None.
+NONE = type(None)
+PLACES = {
+    in_the_weigher: 1,
+    in_the_timer: 1,
+    in_a_future: 3,
+    in_a_method: 3,
+    in_what_it_is_bound_with: 3,
 }
 
 
-@pytest.mark.parametrize("inner", STEPS)
-@pytest.mark.parametrize("outer", STEPS)
-def test_whoever_comes_in_between_loses_nothing(outer: str, inner: str) -> None:
-    """Only the twin has to be watched for this."""
-    subjects: list[Subject] = []
+@pytest.mark.parametrize("place", PLACES)
+def test_other_threads_use_it_while_code_of_a_user_runs(
+    backend: ModuleType, place: Callable[[Any, Callable[..., int]], None]
+) -> None:
+    ring = make_ring(backend)
+    looks: list[object] = []
 
-    def prepare() -> tuple[Callable[[], object], Callable[[], object]]:
-        subject = Subject()
-        subjects[:] = [subject]
-        return lambda: STEPS[outer](subject), lambda: STEPS[inner](subject)
+    def look(*args: object) -> int:
+        if len(looks) < PLACES[place]:
+            looks.append(spawn(lambda: (ring._counts(), ring._listen(None, None))).result())
+        return 1
 
-    steps = 0
-    for _ in at_every_step("penstock._pure", prepare):
-        subjects[0].check()
-        steps += 1
-    assert steps > 3
+    place(ring, look)
+    assert len(looks) == PLACES[place]

@@ -108,6 +108,18 @@ def test_what_is_there_already_is_said_at_once(backend: ModuleType) -> None:
     assert woken(ring) == 1
 
 
+def test_whoever_is_told_at_once_does_not_listen_to_what_he_did_before(
+    backend: ModuleType,
+) -> None:
+    ring = make_ring(backend)
+    fill(ring, *"ab")
+    woken(ring)
+    assert ring._listen(3, 9) is False
+    assert ring._listen(2, None) is True
+    fill(ring, *"cd", weight=9)
+    assert woken(ring) == 0
+
+
 def test_one_may_stop_listening(backend: ModuleType) -> None:
     ring = make_ring(backend)
     assert ring._listen(None, None) is False

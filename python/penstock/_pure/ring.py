@@ -26,8 +26,8 @@ class Ring:
 
     if TYPE_CHECKING:  # methods of the subclass
 
-        def _refuse(self, item: object, weight: int) -> Any: ...
-        def _submit(self, item: object, at_once: bool, /) -> Future[Any]: ...
+        def _refuse(self, item: Any, weight: int) -> Any: ...
+        def _submit(self, item: Any, at_once: bool, /) -> Future[Any]: ...
         def _wake(self) -> None: ...
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
@@ -87,7 +87,7 @@ class Ring:
         """
         return self._core.weight
 
-    def put_nowait(self, item: object) -> None:
+    def put_nowait(self, item: Any) -> None:
         """
         Put an item in whose result nobody waits for.
 
@@ -103,7 +103,7 @@ class Ring:
             return refused
         return None
 
-    def submit(self, item: object) -> "Future[Any]":
+    def submit(self, item: Any) -> "Future[Any]":
         """
         Put an item in, and return the future of its result.
 
@@ -119,7 +119,7 @@ class Ring:
         future = _submit(self, core, item, core.overfill)
         return self._submit(item, False) if future is None else future
 
-    def submit_nowait(self, item: object) -> "Future[Any]":
+    def submit_nowait(self, item: Any) -> "Future[Any]":
         """
         Put an item in if there is room, and return the future of its result.
 
@@ -134,14 +134,14 @@ class Ring:
         future = _submit(self, self._core, item, False)
         return self._submit(item, True) if future is None else future
 
-    def _push(self, item: object, future: object, weight: int, force: bool) -> bool:
+    def _push(self, item: Any, future: object, weight: int, force: bool) -> bool:
         """
         Put an item in; False if there is no room, or if it is closed.
         """
         core = self._core
         return _push(self, core, Entry(item, future, weight, read_clock(core.timer)), force)
 
-    def _weigh(self, item: object) -> int:
+    def _weigh(self, item: Any) -> int:
         """
         Return what an item weighs.
         """
@@ -241,6 +241,9 @@ class Ring:
         return self._core.closed
 
     def _counts(self) -> tuple[int, int, int]:
+        """
+        How many were put in, taken, and skipped because they were done.
+        """
         core = self._core
         with LOCK:
             return core.tail, core.taken, core.skipped
@@ -257,7 +260,7 @@ def _push(ring: Ring, core: Backlog, entry: Entry, force: bool) -> bool:
     return outcome > 0
 
 
-def _submit(ring: Ring, core: Backlog, item: object, force: bool) -> "Future[Any] | None":
+def _submit(ring: Ring, core: Backlog, item: Any, force: bool) -> "Future[Any] | None":
     """Push with a future of the running loop, or return None if that is not to be had."""
     binding = core.binding
     if not core.plain or binding is None:
@@ -288,7 +291,7 @@ def _remove(core: Backlog, items: int, weight: int | None) -> Batch:
             return batch
 
 
-def _weigh(core: Backlog, item: object) -> int:
+def _weigh(core: Backlog, item: Any) -> int:
     if core.weigher is None:
         return 1
     return check_weight(core.weigher(item))

@@ -26,6 +26,13 @@ mod python {
             nargsf: usize,
             kwnames: *mut PyObject,
         ) -> *mut PyObject;
+        #[cfg(not(Py_LIMITED_API))]
+        pub fn PyObject_VectorcallMethod(
+            name: *mut PyObject,
+            args: *const *mut PyObject,
+            nargsf: usize,
+            kwnames: *mut PyObject,
+        ) -> *mut PyObject;
         pub fn PyFloat_AsDouble(value: *mut PyObject) -> f64;
         pub fn PyObject_Str(value: *mut PyObject) -> *mut PyObject;
         pub fn PyObject_Hash(value: *mut PyObject) -> isize;
@@ -69,6 +76,11 @@ mod opaque {
     opaque!(
         vectorcall,
         PyObject_Vectorcall(Object, *const Object, usize, Object) -> Object
+    );
+    #[cfg(not(Py_LIMITED_API))]
+    opaque!(
+        vectorcall_method,
+        PyObject_VectorcallMethod(Object, *const Object, usize, Object) -> Object
     );
     opaque!(as_float, PyFloat_AsDouble(Object) -> f64);
     opaque!(to_str, PyObject_Str(Object) -> Object);
@@ -115,6 +127,24 @@ pub fn call0<'py>(func: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     unsafe {
         let result = until_the_end(|| opaque::call0()(func.as_ptr()));
         Bound::from_owned_ptr_or_err(func.py(), result)
+    }
+}
+
+/// `object.name()`.
+#[inline]
+pub fn call_method0<'py>(
+    object: &Bound<'py, PyAny>,
+    name: &Bound<'py, PyString>,
+) -> PyResult<Bound<'py, PyAny>> {
+    #[cfg(Py_LIMITED_API)]
+    return call0(&object.getattr(name)?);
+    // SAFETY: a live object and a str; the only argument is the object itself; the result is a new
+    // reference, or null with an error set.
+    #[cfg(not(Py_LIMITED_API))]
+    unsafe {
+        let (args, null) = ([object.as_ptr()], std::ptr::null_mut());
+        let call = || opaque::vectorcall_method()(name.as_ptr(), args.as_ptr(), 1, null);
+        Bound::from_owned_ptr_or_err(object.py(), until_the_end(call))
     }
 }
 

@@ -4,7 +4,7 @@ use penstock_core::Entry;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::ffi::call0;
+use crate::ffi::call_method0;
 
 /// An item, and the future of its result if anybody waits for that.
 pub struct Item {
@@ -54,7 +54,7 @@ impl Numbered {
 #[inline]
 pub fn is_done(py: Python<'_>, entry: &Numbered) -> PyResult<bool> {
     match &entry.future {
-        Some(future) => call0(&future.bind(py).getattr(intern!(py, "done"))?)?.is_truthy(),
+        Some(future) => call_method0(future.bind(py), intern!(py, "done"))?.is_truthy(),
         None => Ok(false),
     }
 }

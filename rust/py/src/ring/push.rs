@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use super::entry::Item;
 use super::{PyRing, State};
 use crate::convert;
-use crate::ffi::{call, call0};
+use crate::ffi::{call, call_method0, call0};
 
 impl PyRing {
     pub(super) fn weight_of(&self, item: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -70,7 +70,7 @@ impl PyRing {
         match pushed {
             Pushed::In { reached: false } => Ok(true),
             Pushed::In { reached: true } => {
-                call0(&slf.getattr(intern!(slf.py(), "_wake"))?)?;
+                call_method0(slf, intern!(slf.py(), "_wake"))?;
                 Ok(true)
             }
             Pushed::Refused(new) => {
