@@ -10,6 +10,7 @@ mod hash;
 mod lock;
 mod method;
 mod ready;
+mod running;
 
 pub use args::{Args, Parts, Slot, Vectorcall, install_vectorcall};
 pub use call::{
@@ -22,3 +23,4 @@ pub use method::{
     FastMethod, FastSetItem, Installed, inherit_method, install_method, install_set_item,
 };
 pub use ready::{ready, ready_type};
+pub use running::running_token;

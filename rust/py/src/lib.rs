@@ -94,6 +94,7 @@ mod _native {
         crate::metrics::install(module.py())?;
         crate::flow::install(module.py())?;
         crate::ring::install(module.py())?;
+        crate::ring::count_forks(module.py())?;
         crate::memo::install(module.py())
     }
 }

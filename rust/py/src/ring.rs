@@ -1,15 +1,18 @@
 //! `Ring`: what waits to be taken in batches.
 
+mod bond;
 mod entry;
 mod fast;
 mod push;
 
+pub use bond::count_forks;
 pub use fast::install;
 
 use penstock_core::{Clock, Entry, Ring};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
+use self::bond::Bond;
 use self::entry::{Item, Numbered, is_done, judge};
 use crate::clock::{Stamp, Timer};
 use crate::convert;
@@ -37,25 +40,6 @@ struct State {
     skipped: u64,
     /// How often it was made anew.
     epoch: u64,
-}
-
-/// An event loop, and what is asked of it.
-struct Bond {
-    event_loop: Py<PyAny>,
-    create_future: Py<PyAny>,
-    running: Py<PyAny>,
-    ambient: Py<PyAny>,
-}
-
-impl Bond {
-    fn parts(&self) -> [&Py<PyAny>; 4] {
-        [
-            &self.event_loop,
-            &self.create_future,
-            &self.running,
-            &self.ambient,
-        ]
-    }
 }
 
 impl State {
@@ -188,6 +172,7 @@ impl PyRing {
                     create_future,
                     running,
                     ambient,
+                    seen: None,
                 })
             } else {
                 None

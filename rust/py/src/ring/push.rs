@@ -4,10 +4,11 @@ use penstock_core::{Clock, Pushed};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use super::bond::ask;
 use super::entry::Item;
 use super::{PyRing, State};
 use crate::convert;
-use crate::ffi::{call, call_method0, call0};
+use crate::ffi::{call, call_method0, call0, running_token};
 
 impl PyRing {
     pub(super) fn weight_of(&self, item: &Bound<'_, PyAny>) -> PyResult<u64> {
@@ -100,19 +101,50 @@ impl PyRing {
         py: Python<'py>,
         nowait: bool,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let token = running_token(py);
         let parts = self.state.with(py, |state| {
             let ring = &state.ring;
             let has_room = !ring.is_full() || (state.overfill && !nowait);
             let bond = state.bound.as_ref()?;
-            (state.plain && has_room && !ring.is_closed())
-                .then(|| bond.parts().map(|part| part.clone_ref(py)))
+            (state.plain && has_room && !ring.is_closed()).then(|| {
+                let unseen = (!bond.is_seen(token.as_ref()))
+                    .then(|| (bond.running.clone_ref(py), bond.event_loop.clone_ref(py)));
+                let (create, ambient) = (&bond.create_future, &bond.ambient);
+                (unseen, create.clone_ref(py), ambient.clone_ref(py))
+            })
         })?;
-        let Some(parts) = parts else { return Ok(None) };
-        let [event_loop, create_future, running, ambient] = parts.map(|part| part.into_bound(py));
-        if call0(&running)?.is(&event_loop) && call0(&ambient)?.is_none() {
+        let Some((unseen, create_future, ambient)) = parts else {
+            return Ok(None);
+        };
+        let (create_future, ambient) = (create_future.into_bound(py), ambient.into_bound(py));
+        let is_running = match unseen {
+            Some((running, event_loop)) => {
+                self.see(&running.into_bound(py), &event_loop.into_bound(py))?
+            }
+            None => true,
+        };
+        if is_running && call0(&ambient)?.is_none() {
             return call0(&create_future).map(Some);
         }
         Ok(None)
+    }
+
+    /// Whether the event loop runs here; noted for the next time.
+    fn see<'py>(
+        &self,
+        running: &Bound<'py, PyAny>,
+        event_loop: &Bound<'py, PyAny>,
+    ) -> PyResult<bool> {
+        let py = running.py();
+        let Some(seen) = ask(running, event_loop)? else {
+            return Ok(false);
+        };
+        let before = self.state.with(py, |state| match &mut state.bound {
+            Some(bond) if bond.event_loop.is(event_loop) => bond.seen.replace(seen),
+            _ => Some(seen),
+        })?;
+        drop(before.map(|(token, _)| token.into_bound(py)));
+        Ok(true)
     }
 
     pub(super) fn put_for_result<'py>(
