@@ -32,6 +32,9 @@ def ring_class(backend: ModuleType) -> type:
         def _wake(self) -> object:
             return self.tell("wake")
 
+        def _elsewhere(self) -> object:
+            return self.tell("elsewhere")
+
         def _refuse(self, *args: object) -> object:
             return self.tell("refuse", *args)
 

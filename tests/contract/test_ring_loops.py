@@ -111,3 +111,52 @@ def test_it_makes_none_in_a_forked_child_where_no_loop_runs(
 
     loop.run_until_complete(main())
     assert ring.pending == 4
+
+
+def test_what_is_put_in_another_loop_is_told_before(
+    backend: ModuleType, loop: AbstractEventLoop, other: AbstractEventLoop
+) -> None:
+    ring = bound(backend, loop)
+
+    async def put() -> None:
+        for _ in range(3):
+            ring.put_nowait("a")
+
+    loop.run_until_complete(put())
+    spawn(lambda: ring.put_nowait("a")).result()
+    ring.put_nowait("a")
+    assert ring.told == [("wake",)]
+    ring.told.clear()
+    other.run_until_complete(put())
+    assert ring.told == [("elsewhere",)]
+    loop.run_until_complete(put())
+    assert ring.told == [("elsewhere",)]
+    assert ring.pending == 11
+
+
+def test_what_is_put_elsewhere_is_put_after_it_was_told(
+    backend: ModuleType, loop: AbstractEventLoop, other: AbstractEventLoop
+) -> None:
+    ring = bound(backend, loop)
+    ring.acts["elsewhere"] = lambda ring: ring._bind(
+        other, other.create_future, _get_running_loop, lambda: None
+    )
+
+    async def put() -> None:
+        ring.put_nowait("a")
+        assert await submit(ring) is not None
+
+    other.run_until_complete(put())
+    assert ring.told == [("elsewhere",), ("wake",)]
+
+
+def test_nothing_is_told_of_a_loop_while_it_is_not_bound(
+    backend: ModuleType, loop: AbstractEventLoop
+) -> None:
+    ring = make_ring(backend)
+
+    async def put() -> None:
+        ring.put_nowait("a")
+
+    loop.run_until_complete(put())
+    assert ring.told == [("wake",)]

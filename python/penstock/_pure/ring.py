@@ -29,6 +29,7 @@ class Ring:
         def _refuse(self, item: Any, weight: int) -> Any: ...
         def _submit(self, item: Any, at_once: bool, /) -> Future[Any]: ...
         def _wake(self) -> None: ...
+        def _elsewhere(self) -> None: ...
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         self = super().__new__(cls)
@@ -97,6 +98,7 @@ class Ring:
         Cost: O(1); any thread.
         """
         core = self._core
+        _look_around(self, core)
         weight = _weigh(core, item)
         if not _push(self, core, Entry(item, None, weight, read_clock(core.timer)), False):
             refused: None = self._refuse(item, weight)
@@ -274,6 +276,18 @@ def _submit(ring: Ring, core: Backlog, item: Any, force: bool) -> "Future[Any] |
     weight = _weigh(core, item)
     pushed = _push(ring, core, Entry(item, future, weight, read_clock(core.timer)), force)
     return future if pushed else None
+
+
+def _look_around(ring: Ring, core: Backlog) -> None:
+    """Tell the subclass of another loop that runs here."""
+    if core.binding is not None:
+        loop, _, running, _ = core.binding
+        here = running()
+        if here is not None and here is not loop and here is not core.elsewhere:
+            with LOCK:
+                # What is replaced lives on until the lock is free.
+                core.elsewhere, here = here, core.elsewhere
+            ring._elsewhere()
 
 
 def _remove(core: Backlog, items: int, weight: int | None) -> Batch:

@@ -159,24 +159,18 @@ impl PyRing {
     fn _bind(
         &self,
         py: Python<'_>,
-        event_loop: Option<Py<PyAny>>,
-        create_future: Option<Py<PyAny>>,
-        running: Option<Py<PyAny>>,
-        ambient: Option<Py<PyAny>>,
+        event_loop: Option<Bound<'_, PyAny>>,
+        create_future: Option<Bound<'_, PyAny>>,
+        running: Option<Bound<'_, PyAny>>,
+        ambient: Option<Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let parts = (event_loop, create_future, running, ambient);
-        let bond =
-            if let (Some(event_loop), Some(create_future), Some(running), Some(ambient)) = parts {
-                Some(Bond {
-                    event_loop,
-                    create_future,
-                    running,
-                    ambient,
-                    seen: None,
-                })
-            } else {
-                None
-            };
+        let bond = match parts {
+            (Some(event_loop), Some(create_future), Some(running), Some(ambient)) => {
+                Some(Bond::new(event_loop, create_future, running, ambient)?)
+            }
+            _ => None,
+        };
         let replace = |state: &mut State| std::mem::replace(&mut state.bound, bond);
         self.state.with(py, replace).map(drop)
     }

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pyo3::prelude::*;
 use pyo3::wrap_pyfunction;
 
-use crate::ffi::{call0, running_token};
+use super::State;
+use crate::ffi::{GilLock, call0, running_token};
 
 /// How often this process was forked off another: what ran in the thread that did so runs no more.
 static FORKS: AtomicU64 = AtomicU64::new(0);
@@ -30,47 +31,135 @@ pub fn count_forks(py: Python<'_>) -> PyResult<()> {
 pub struct Bond {
     pub event_loop: Py<PyAny>,
     pub create_future: Py<PyAny>,
-    pub running: Py<PyAny>,
     pub ambient: Py<PyAny>,
-    /// What this thread had for the loop when it was last seen running, and the forks until then.
-    pub seen: Option<(Py<PyAny>, u64)>,
+    running: Py<PyAny>,
+    /// Whether `running` is asyncio's own, which knows no more than this thread does.
+    is_asyncio: bool,
+    known: Option<Known>,
+    /// Another loop that ran where something was put.
+    elsewhere: Option<Py<PyAny>>,
+}
+
+/// What a thread had for the loop that it runs, when asyncio was last asked.
+struct Known {
+    token: Py<PyAny>,
+    forks: u64,
+    is_own: bool,
+}
+
+/// Which loop runs here.
+pub enum Here {
+    Own,
+    /// Another one, of which the ring does not know yet; it is noted.
+    New,
+    NotOwn,
 }
 
 impl Bond {
+    pub fn new(
+        event_loop: Bound<'_, PyAny>,
+        create_future: Bound<'_, PyAny>,
+        running: Bound<'_, PyAny>,
+        ambient: Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let asyncio = running.py().import("asyncio.events")?;
+        let is_asyncio = running.is(&asyncio.getattr("_get_running_loop")?);
+        Ok(Self {
+            event_loop: event_loop.unbind(),
+            create_future: create_future.unbind(),
+            ambient: ambient.unbind(),
+            running: running.unbind(),
+            is_asyncio,
+            known: None,
+            elsewhere: None,
+        })
+    }
+
     pub fn parts(&self) -> impl Iterator<Item = &Py<PyAny>> {
-        let seen = self.seen.as_ref().map(|(token, _)| token);
+        let known = self.known.as_ref().map(|known| &known.token);
         [
             &self.event_loop,
             &self.create_future,
-            &self.running,
             &self.ambient,
+            &self.running,
         ]
         .into_iter()
-        .chain(seen)
+        .chain(known)
+        .chain(&self.elsewhere)
     }
 
-    /// Whether the loop runs here, as far as that is known without asking asyncio.
+    /// Whether the loop runs in a thread that has this, as far as that is known without asking.
     #[inline]
-    pub fn is_seen(&self, token: Option<&Bound<'_, PyAny>>) -> bool {
-        match (&self.seen, token) {
-            (Some((seen, forks)), Some(token)) => {
-                seen.is(token) && *forks == FORKS.load(Ordering::Relaxed)
-            }
-            _ => false,
-        }
+    pub fn knows(&self, token: Option<&Bound<'_, PyAny>>) -> Option<bool> {
+        let Some(token) = token else {
+            // Where asyncio would keep something in the thread, it has never run a loop there.
+            return (self.is_asyncio && !cfg!(any(Py_LIMITED_API, Py_3_14))).then_some(false);
+        };
+        let known = self.known.as_ref()?;
+        let is_same = known.token.is(token) && known.forks == FORKS.load(Ordering::Relaxed);
+        (is_same && self.is_asyncio).then_some(known.is_own)
     }
 }
 
-/// Whether `event_loop` runs here, as asyncio says; and what to know it by next time.
-pub fn ask<'py>(
-    running: &Bound<'py, PyAny>,
-    event_loop: &Bound<'py, PyAny>,
-) -> PyResult<Option<(Py<PyAny>, u64)>> {
-    let forks = FORKS.load(Ordering::Relaxed);
-    if !call0(running)?.is(event_loop) {
-        return Ok(None);
+/// Returns which loop runs here, or nothing if the ring is bound to none.
+#[inline]
+pub fn locate(py: Python<'_>, state: &GilLock<State>) -> PyResult<Option<Here>> {
+    let token = running_token(py);
+    let known = state.with(py, |state| {
+        let bond = state.bound.as_ref()?;
+        Some(bond.knows(token.as_ref()))
+    })?;
+    match known {
+        None => Ok(None),
+        Some(Some(true)) => Ok(Some(Here::Own)),
+        Some(Some(false)) => Ok(Some(Here::NotOwn)),
+        Some(None) => ask(py, state, token).map(Some),
     }
-    let py = running.py();
-    let token = running_token(py).unwrap_or_else(|| py.None().into_bound(py));
-    Ok(Some((token.unbind(), forks)))
+}
+
+/// Asks asyncio, and notes the answer.
+#[cold]
+fn ask(py: Python<'_>, state: &GilLock<State>, token: Option<Bound<'_, PyAny>>) -> PyResult<Here> {
+    let forks = FORKS.load(Ordering::Relaxed);
+    let running = state.with(py, |state| {
+        let bond = state.bound.as_ref();
+        bond.map(|bond| (bond.running.clone_ref(py), bond.event_loop.clone_ref(py)))
+    })?;
+    let Some((running, event_loop)) = running else {
+        return Ok(Here::NotOwn);
+    };
+    let event_loop = event_loop.into_bound(py);
+    let current = call0(&running.into_bound(py))?;
+    let is_own = current.is(&event_loop);
+    let is_other = !is_own && !current.is_none();
+    let mut known = token.map(|token| Known {
+        token: token.unbind(),
+        forks,
+        is_own,
+    });
+    let mut other = Some(current.unbind());
+    let (is_new, known, other) = state.with(py, |state| {
+        let mut is_new = false;
+        if let Some(bond) = &mut state.bound
+            && bond.event_loop.is(&event_loop)
+        {
+            std::mem::swap(&mut bond.known, &mut known);
+            let is_told = |told: &Py<PyAny>| other.as_ref().is_some_and(|other| told.is(other));
+            if is_other && !bond.elsewhere.as_ref().is_some_and(is_told) {
+                std::mem::swap(&mut bond.elsewhere, &mut other);
+                is_new = true;
+            }
+        }
+        (is_new, known, other)
+    })?;
+    // As `Bound`s, which are dropped at once wherever this runs.
+    drop((
+        known.map(|known| known.token.into_bound(py)),
+        other.map(|other| other.into_bound(py)),
+    ));
+    Ok(match (is_own, is_new) {
+        (true, _) => Here::Own,
+        (false, true) => Here::New,
+        (false, false) => Here::NotOwn,
+    })
 }

@@ -4,7 +4,7 @@ use penstock_core::{Clock, Pushed};
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use super::bond::ask;
+use super::bond::{Here, locate};
 use super::entry::Item;
 use super::{PyRing, State};
 use crate::convert;
@@ -87,6 +87,36 @@ impl PyRing {
         item: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        let token = running_token(py);
+        let new = Item::new(item, None);
+        // All that is needed in one go, where there is nobody to ask.
+        let pushed = slf.get().state.with(py, |state| {
+            let bond = state.bound.as_ref();
+            if state.simple && bond.is_none_or(|bond| bond.knows(token.as_ref()).is_some()) {
+                let now = state.stamp.now(state.ring.is_empty());
+                Ok(state.ring.push(new, 1, now, false))
+            } else {
+                Err(new)
+            }
+        })?;
+        match pushed {
+            Ok(Pushed::In { reached: false }) => return Ok(py.None().into_bound(py)),
+            Ok(Pushed::In { reached: true }) => return call_method0(slf, intern!(py, "_wake")),
+            // As `Bound`s, which are dropped at once wherever this runs.
+            Ok(Pushed::Refused(new)) | Err(new) => drop(new.into_bound(py)),
+        }
+        Self::put_slowly(slf, item)
+    }
+
+    #[cold]
+    fn put_slowly<'py>(
+        slf: &Bound<'py, Self>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        if matches!(locate(py, &slf.get().state)?, Some(Here::New)) {
+            call_method0(slf, intern!(py, "_elsewhere"))?;
+        }
         let Some(weight) = Self::push_item(slf, item, None, false)? else {
             return Ok(py.None().into_bound(py));
         };
@@ -101,50 +131,22 @@ impl PyRing {
         py: Python<'py>,
         nowait: bool,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let token = running_token(py);
         let parts = self.state.with(py, |state| {
             let ring = &state.ring;
             let has_room = !ring.is_full() || (state.overfill && !nowait);
             let bond = state.bound.as_ref()?;
-            (state.plain && has_room && !ring.is_closed()).then(|| {
-                let unseen = (!bond.is_seen(token.as_ref()))
-                    .then(|| (bond.running.clone_ref(py), bond.event_loop.clone_ref(py)));
-                let (create, ambient) = (&bond.create_future, &bond.ambient);
-                (unseen, create.clone_ref(py), ambient.clone_ref(py))
-            })
+            (state.plain && has_room && !ring.is_closed())
+                .then(|| (bond.create_future.clone_ref(py), bond.ambient.clone_ref(py)))
         })?;
-        let Some((unseen, create_future, ambient)) = parts else {
+        let Some((create_future, ambient)) = parts else {
             return Ok(None);
         };
         let (create_future, ambient) = (create_future.into_bound(py), ambient.into_bound(py));
-        let is_running = match unseen {
-            Some((running, event_loop)) => {
-                self.see(&running.into_bound(py), &event_loop.into_bound(py))?
-            }
-            None => true,
-        };
+        let is_running = matches!(locate(py, &self.state)?, Some(Here::Own));
         if is_running && call0(&ambient)?.is_none() {
             return call0(&create_future).map(Some);
         }
         Ok(None)
-    }
-
-    /// Whether the event loop runs here; noted for the next time.
-    fn see<'py>(
-        &self,
-        running: &Bound<'py, PyAny>,
-        event_loop: &Bound<'py, PyAny>,
-    ) -> PyResult<bool> {
-        let py = running.py();
-        let Some(seen) = ask(running, event_loop)? else {
-            return Ok(false);
-        };
-        let before = self.state.with(py, |state| match &mut state.bound {
-            Some(bond) if bond.event_loop.is(event_loop) => bond.seen.replace(seen),
-            _ => Some(seen),
-        })?;
-        drop(before.map(|(token, _)| token.into_bound(py)));
-        Ok(true)
     }
 
     pub(super) fn put_for_result<'py>(
