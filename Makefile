@@ -58,7 +58,7 @@ lint: $(STAMPS)/lint $(STAMPS)/cargo ## ruff, rustfmt, clippy
 
 types: $(STAMPS)/native $(STAMPS)/lint $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo ## mypy, pyright, stubtest
 	$(BIN)/mypy
-	$(BIN)/mypy --strict tests/typing/api.py tests/typing/flow.py
+	$(BIN)/mypy --strict tests/typing/*.py
 	$(BIN)/basedpyright --level error
 	$(BIN)/python -m mypy.stubtest penstock._native --allowlist tests/typing/stubtest-allowlist.txt
 

@@ -30,6 +30,9 @@ _PROMETHEUS: Final = "prometheus_client"
 _LIMITER: Final = "penstock Limiter"
 _EXECUTOR: Final = "penstock Executor"
 _THREAD_POOL: Final = "ThreadPoolExecutor"
+_BATCHER: Final = "penstock Batcher"
+_RECORDER: Final = "penstock Recorder"
+_SQLITE: Final = "penstock SqlitePool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,39 @@ def _fastest_peer(result: Result) -> list[float]:
         raise KeyError(result.name)
     fastest = min(peers, key=result.median)
     return result.ratios(fastest, _CACHED)
+
+
+def _batching() -> Iterator[Goal]:
+    """Yield the goals of batches."""
+    for peer, limit in (("aiodataloader", 1.0), ("async-batcher", 0.3)):
+        measure = _ratio(_BATCHER, peer)
+        yield Goal(f"Batcher, 1,000 gathered submits / {peer}", "batching.submit", measure, limit)
+    yield Goal(
+        "Loader, 1,000 gathered loads / aiodataloader",
+        "batching.load",
+        _ratio("penstock Loader", "aiodataloader"),
+        1.0,
+    )
+    yield Goal(
+        "Batcher.put_nowait / deque.append",
+        "batching.put",
+        _ratio(_BATCHER, "deque.append"),
+        3,
+    )
+    yield Goal(
+        "wake-ups of a busy loop by a burst from 4 threads",
+        "batching.wakeups",
+        _worst(_BATCHER),
+        1,
+        "",
+    )
+    yield Goal(
+        "1,000 messages into SQLite, one commit for each / Batcher",
+        "batching.sqlite",
+        _ratio("one commit for each", _BATCHER),
+        5,
+        at_least=True,
+    )
 
 
 def _limits() -> Iterator[Goal]:
@@ -279,6 +315,30 @@ GOALS: Final[tuple[Goal, ...]] = (
         "executor.sleep",
         _value(_EXECUTOR),
         0.93,
+        at_least=True,
+    ),
+    *_batching(),
+    Goal("point read, SqlitePool / aiosqlite", "sqlite.read", _ratio(_SQLITE, "aiosqlite"), 0.3),
+    Goal(
+        "50 tasks reading, SqlitePool / aiosqlite",
+        "sqlite.reads",
+        _ratio(_SQLITE, "aiosqlite"),
+        2.5,
+        at_least=True,
+    ),
+    Goal(
+        "50 tasks awaiting each row, Recorder / aiosqlite",
+        "recorder.await",
+        _ratio(_RECORDER, "aiosqlite"),
+        8,
+        at_least=True,
+    ),
+    Goal(
+        "Recorder, rows put without waiting",
+        "recorder.put",
+        _value(_RECORDER),
+        300_000,
+        "rows/s",
         at_least=True,
     ),
     Goal("import penstock", "import", _value("import penstock"), 20, "ms"),

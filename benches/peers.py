@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from batching_peers import BATCHING_PEERS
+from files_peers import FILES_PEERS
 from flow_peers import FLOW_PEERS
 from metrics_peers import METRICS_PEERS
 from penstock.bench import Contender, cache, function
+from recorder_peers import RECORDER_PEERS
+from sqlite_peers import SQLITE_PEERS
 
 __all__ = ["PEERS"]
 
@@ -167,5 +171,9 @@ PEERS: Final[tuple[Contender, ...]] = (
     *_ASYNC,
     *METRICS_PEERS,
     *FLOW_PEERS,
+    *BATCHING_PEERS,
+    *SQLITE_PEERS,
+    *RECORDER_PEERS,
+    *FILES_PEERS,
     *_IMPORTS,
 )

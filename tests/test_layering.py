@@ -18,7 +18,9 @@ FLOORS = {
     "_waiters": 3.1,  # a leaf but for the errors that it raises
     "metrics": 4,
     "flow": 5,
-    "batching": 6, "pools": 6,
+    "batching": 6, "files": 6,
+    "pools": 6.1,  # they gather what concurrent callers ask for
+    "recording": 6.2,  # a batcher in front of a pool
     "caching": 7, "queues": 7,
     "monitor": 8, "settings": 8,
     "demo": 9, "bench": 9,

@@ -1,4 +1,4 @@
-"""Caches, flow control and metrics for asyncio services, with a Rust core."""
+"""Caches, batching, flow control and metrics for asyncio services, with a Rust core."""
 
 from __future__ import annotations
 
@@ -8,18 +8,38 @@ from typing import TYPE_CHECKING
 from penstock._backend import BACKEND, build_info
 
 if TYPE_CHECKING:
-    from penstock.caching import Cache, CacheStats, cached
+    from penstock.batching import (
+        Batcher,
+        BatcherStats,
+        ItemError,
+        Loader,
+        batched,
+    )
+    from penstock.caching import (
+        Cache,
+        CacheStats,
+        cached,
+    )
     from penstock.errors import (
         AcquireTimeout,
+        BatchCancelled,
+        BatchSizeMismatch,
         CircuitOpen,
         ClosedError,
         ClusterLost,
         DeadlineExceeded,
+        ItemDropped,
+        ItemTimeout,
         LimitExceeded,
         PenstockError,
         RecursiveLoad,
         TaskExpired,
         WorkerLost,
+        WrongEventLoop,
+    )
+    from penstock.files import (
+        FileCache,
+        FileWriter,
     )
     from penstock.flow import (
         CircuitBreaker,
@@ -34,10 +54,20 @@ if TYPE_CHECKING:
         remaining,
         retry,
     )
+    from penstock.pools import (
+        SqlitePool,
+    )
+    from penstock.recording import (
+        Recorder,
+    )
 
 __all__ = [
     "BACKEND",
     "AcquireTimeout",
+    "BatchCancelled",
+    "BatchSizeMismatch",
+    "Batcher",
+    "BatcherStats",
     "Cache",
     "CacheStats",
     "CircuitBreaker",
@@ -46,16 +76,26 @@ __all__ = [
     "ClusterLost",
     "DeadlineExceeded",
     "Executor",
+    "FileCache",
+    "FileWriter",
+    "ItemDropped",
+    "ItemError",
+    "ItemTimeout",
     "LimitExceeded",
     "Limiter",
+    "Loader",
     "PenstockError",
     "RateLimiter",
+    "Recorder",
     "RecursiveLoad",
     "RetryBudget",
+    "SqlitePool",
     "TaskExpired",
     "WorkerLost",
+    "WrongEventLoop",
     "__version__",
     "attempts",
+    "batched",
     "build_info",
     "cached",
     "deadline",
@@ -70,6 +110,10 @@ __version__ = "0.1.0"
 # Where each name is; a module is imported when its first name is asked for.
 _HOMES = {
     "AcquireTimeout": "penstock.errors",
+    "BatchCancelled": "penstock.errors",
+    "BatchSizeMismatch": "penstock.errors",
+    "Batcher": "penstock.batching",
+    "BatcherStats": "penstock.batching",
     "Cache": "penstock.caching",
     "CacheStats": "penstock.caching",
     "CircuitBreaker": "penstock.flow",
@@ -78,15 +122,25 @@ _HOMES = {
     "ClusterLost": "penstock.errors",
     "DeadlineExceeded": "penstock.errors",
     "Executor": "penstock.flow",
+    "FileCache": "penstock.files",
+    "FileWriter": "penstock.files",
+    "ItemDropped": "penstock.errors",
+    "ItemError": "penstock.batching",
+    "ItemTimeout": "penstock.errors",
     "LimitExceeded": "penstock.errors",
     "Limiter": "penstock.flow",
+    "Loader": "penstock.batching",
     "PenstockError": "penstock.errors",
     "RateLimiter": "penstock.flow",
+    "Recorder": "penstock.recording",
     "RecursiveLoad": "penstock.errors",
     "RetryBudget": "penstock.flow",
+    "SqlitePool": "penstock.pools",
     "TaskExpired": "penstock.errors",
     "WorkerLost": "penstock.errors",
+    "WrongEventLoop": "penstock.errors",
     "attempts": "penstock.flow",
+    "batched": "penstock.batching",
     "cached": "penstock.caching",
     "deadline": "penstock.flow",
     "hedge": "penstock.flow",

@@ -1,4 +1,4 @@
-"""The command line: ``penstock demo``, ``penstock bench`` and ``penstock info``."""
+"""The command line: ``penstock demo``, ``bench``, ``import-json`` and ``info``."""
 
 from __future__ import annotations
 
@@ -54,12 +54,17 @@ def _dispatch(arguments: list[str]) -> int:
         return _bench(arguments[1:])
     parser = _parser()
     args = parser.parse_args(arguments)
-    code = _demo(args) if args.command == "demo" else _info(as_json=args.json)
+    if args.command == "import-json":
+        code = _import(args)
+    else:
+        code = _demo(args) if args.command == "demo" else _info(as_json=args.json)
     sys.stdout.flush()  # here, where a reader that has left is caught
     return code
 
 
 def _parser() -> argparse.ArgumentParser:
+    from penstock.recording._import_command import add_import
+
     parser = argparse.ArgumentParser(
         prog="penstock",
         description="Caches, batches and limits for asyncio services, decided in Rust.",
@@ -68,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_demo(commands)
     commands.add_parser("bench", help="measure penstock against its peers", add_help=False)
+    add_import(commands, _EXIT_CODES)
     info = commands.add_parser(
         "info", help="show backend, versions and build", description="Show what is installed."
     )
@@ -81,7 +87,8 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="the same requests to a real service, without and with @cached",
         description=(
             "Starts an ASGI service over a SQLite file of JSON documents, asks it for documents "
-            "over HTTP, once as it is and once with @cached, and prints both side by side. "
+            "over HTTP, once as it is and once with @cached, then twice with an event recorded for "
+            "each request, a commit each and with a Recorder, and prints them side by side. "
             "Uses the loopback interface and a temporary directory only, under 60 seconds."
         ),
         epilog=_EXIT_CODES,
@@ -114,6 +121,19 @@ def _demo(args: argparse.Namespace) -> int:
         return _complain("demo", error, _USAGE)
     except DemoError as error:
         return _complain("demo", error, _FAILED)
+
+
+def _import(args: argparse.Namespace) -> int:
+    import sqlite3
+
+    from penstock.recording._import_command import run_import
+
+    try:
+        return run_import(args)
+    except ValueError as error:
+        return _complain("import-json", error, _USAGE)
+    except (OSError, sqlite3.Error) as error:
+        return _complain("import-json", error, _FAILED)
 
 
 def _complain(command: str, error: Exception, code: int) -> int:

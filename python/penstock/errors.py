@@ -4,15 +4,20 @@ from __future__ import annotations
 
 __all__ = [
     "AcquireTimeout",
+    "BatchCancelled",
+    "BatchSizeMismatch",
     "CircuitOpen",
     "ClosedError",
     "ClusterLost",
     "DeadlineExceeded",
+    "ItemDropped",
+    "ItemTimeout",
     "LimitExceeded",
     "PenstockError",
     "RecursiveLoad",
     "TaskExpired",
     "WorkerLost",
+    "WrongEventLoop",
 ]
 
 
@@ -127,3 +132,49 @@ class ClusterLost(PenstockError, ConnectionError):
     def __init__(self, message: str, *, address: str = "") -> None:
         super().__init__(message)
         self.address = address
+
+
+class BatchSizeMismatch(PenstockError, RuntimeError):
+    """
+    The handler of a batch returned another number of results than it was given items.
+
+    Attributes:
+        expected: How many items it was given.
+        got: How many results it returned.
+    """
+
+    def __init__(self, message: str, *, expected: int = 0, got: int = 0) -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.got = got
+
+
+class BatchCancelled(PenstockError, RuntimeError):
+    """
+    The handler of a batch was cancelled, or ended the program, before it had results.
+    """
+
+
+class ItemDropped(PenstockError, RuntimeError):
+    """
+    An item was dropped because too many waited already.
+    """
+
+
+class ItemTimeout(PenstockError, TimeoutError):
+    """
+    An item had no result in time.
+
+    Attributes:
+        seconds: How much time it had.
+    """
+
+    def __init__(self, message: str, *, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class WrongEventLoop(PenstockError, RuntimeError):
+    """
+    What is bound to one event loop was used from another.
+    """

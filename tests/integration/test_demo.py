@@ -97,7 +97,14 @@ def test_both_rounds_are_shown_side_by_side(home: Path) -> None:
     assert "as is   @cached   factor" in out
     assert "x the requests per second; the same bodies in each round, no errors" in out
     stages = [line for line in err.splitlines() if line.endswith("...")]
-    assert stages == ["making 200 documents ...", "round 'as is' ...", "round '@cached' ..."]
+    assert stages == [
+        "making 200 documents ...",
+        "round 'as is' ...",
+        "round '@cached' ...",
+        "round 'a commit each' ...",
+        "round 'Recorder' ...",
+    ]
+    assert "a commit each   Recorder   factor" in out
 
 
 def test_json_is_all_there_is_on_standard_output(home: Path) -> None:
@@ -109,6 +116,10 @@ def test_json_is_all_there_is_on_standard_output(home: Path) -> None:
     assert cached["hits"] + cached["misses"] == 400
     assert cached["database_reads"] <= cached["misses"]
     assert cached["evictions"] > 0
+    before, after = answer["events"]["rounds"]
+    assert before["rows_written"] == after["rows_written"] == answer["events"]["requests"] > 100
+    assert before["commits"] == before["rows_written"]
+    assert after["commits"] < before["commits"] / 2
 
 
 def test_pure_backend_runs_the_demo(home: Path) -> None:

@@ -122,3 +122,16 @@ def test_longest_allowed_key_is_accepted(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     trace.write_bytes(b"x" * 1_024 + b"\r\n" + b"y\r\n")
     assert trace_workload(trace, 10, 10, 1).distinct == 2
+
+
+def test_popular_are_the_hundred_that_are_asked_for_most() -> None:
+    workload = zipf_workload(1_000, 5_000, 1)
+    popular = workload.popular(5_000)
+    assert popular.distinct == 100
+    counts = Counter(workload.document_ids)
+    chosen = set(popular.document_ids)
+    least = min(counts[each] for each in chosen)
+    assert all(count <= least for each, count in counts.items() if each not in chosen)
+    expected = [each for each in workload.document_ids if each in chosen]
+    assert list(popular.document_ids) == expected
+    assert workload.popular(7).document_ids == popular.document_ids[:7]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.demo._model import DemoOptions, Load, Round, RoundResult, ServiceStats, default_rounds
+from penstock.demo._model import (
+    DemoOptions,
+    Load,
+    Round,
+    RoundResult,
+    ServiceStats,
+    default_rounds,
+    event_rounds,
+)
 
 
 def _stats(hits: int = 0, misses: int = 0) -> ServiceStats:
@@ -16,6 +24,8 @@ def _stats(hits: int = 0, misses: int = 0) -> ServiceStats:
         "hits": hits,
         "misses": misses,
         "evictions": 0,
+        "rows": 0,
+        "commits": 0,
     }
 
 
@@ -44,6 +54,14 @@ def test_cache_holds_a_quarter_of_the_documents_by_default() -> None:
 
 def test_cache_size_can_be_chosen() -> None:
     assert default_rounds(20_000, 12)[1].service_args == ("--cache-size", "12")
+
+
+def test_rounds_with_events_differ_in_how_these_are_recorded() -> None:
+    before, after = event_rounds(20_000, None)
+    assert before.service_args == ("--cache-size", "5000", "--events", "commit")
+    assert after.service_args == ("--cache-size", "5000", "--events", "recorder")
+    assert before.cached
+    assert after.cached
 
 
 def test_cache_of_the_smallest_database_holds_one_document() -> None:

@@ -6,7 +6,7 @@ import json
 
 from penstock.demo._keys import Workload
 from penstock.demo._model import DemoOptions, Load, Round, RoundResult, ServiceStats
-from penstock.demo._report import Report, find_problems
+from penstock.demo._report import Report, find_event_problems, find_problems
 
 _WORK = Workload((1, 2, 1, 1), 20, "Zipf 0.99 keys")
 
@@ -22,7 +22,7 @@ def _cached() -> RoundResult:
     return RoundResult(Round("@cached", cached=True), load, _stats(reads=2, hits=1, misses=3))
 
 
-def _stats(*, reads: int, hits: int, misses: int) -> ServiceStats:
+def _stats(*, reads: int, hits: int, misses: int, rows: int = 0, commits: int = 0) -> ServiceStats:
     return {
         "backend": "pure",
         "server": "Starlette on uvicorn",
@@ -31,11 +31,23 @@ def _stats(*, reads: int, hits: int, misses: int) -> ServiceStats:
         "hits": hits,
         "misses": misses,
         "evictions": 0,
+        "rows": rows,
+        "commits": commits,
     }
 
 
 def _report(*results: RoundResult) -> Report:
     return Report(DemoOptions(concurrency=3), _WORK, list(results), 12.5)
+
+
+def _recorded(name: str = "Recorder", rows: int = 2, commits: int = 1) -> RoundResult:
+    load = Load(seconds=0.5, latencies=[0.001, 0.002], digests={1: b"one"})
+    stats = _stats(reads=1, hits=1, misses=1, rows=rows, commits=commits)
+    return RoundResult(Round(name, cached=True), load, stats)
+
+
+def _with_events(*events: RoundResult) -> Report:
+    return Report(DemoOptions(concurrency=3), _WORK, [_as_is(), _cached()], 12.5, events)
 
 
 def _row(text: str, label: str) -> list[str]:
@@ -145,3 +157,40 @@ def test_round_without_any_answer_can_still_be_reported() -> None:
     nothing = RoundResult(Round("as is"), Load(errors=4), _stats(reads=0, hits=0, misses=0))
     text = _report(nothing, _cached()).as_text()
     assert _row(text, "requests/s") == ["0", "4"]
+
+
+def test_rounds_that_record_events_have_a_table_of_their_own() -> None:
+    text = _with_events(_recorded("a commit each", commits=2), _recorded()).as_text()
+    table = text[text.index("a commit each") :]
+    assert "with @cached, 2 requests for the most popular documents" in text
+    assert _row(table, "rows written") == ["2", "2"]
+    assert _row(table, "commits") == ["2", "1", "2.0x"]
+    assert _row(table, "requests/s") == ["4", "4", "1.0x"]
+    assert text.endswith("12.5 s in all")
+
+
+def test_json_has_the_events() -> None:
+    report = _with_events(_recorded("a commit each", commits=2), _recorded())
+    events = json.loads(report.as_json())["events"]
+    assert events["requests"] == 2
+    assert [each["rows_written"] for each in events["rounds"]] == [2, 2]
+    assert events["factors"]["Recorder"]["commits"] == 2
+    assert json.loads(_report(_as_is(), _cached()).as_json())["events"] is None
+
+
+def test_event_that_is_not_there_is_a_problem() -> None:
+    problem = "round 'Recorder': 1 events are in the database, for 2 requests"
+    report = _with_events(_recorded("a commit each"), _recorded(rows=1))
+    assert report.problems == [problem]
+    assert "not valid: 1 problem(s)" in report.as_text()
+
+
+def test_failed_and_wrong_answers_with_events_are_problems() -> None:
+    broken, wrong = _recorded(), _recorded("other")
+    broken.load.errors = 1
+    broken.load.first_error = "HTTP 500 for document 1"
+    wrong.load.digests[1] = b"other"
+    assert find_event_problems([_recorded("base"), broken, wrong], {1: b"one"}) == [
+        "round 'Recorder': 1 of 2 requests failed, the first with HTTP 500 for document 1",
+        "round 'other': the bodies of 1 documents are not what they were before",
+    ]

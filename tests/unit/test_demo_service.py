@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
 from penstock.demo._documents import build_database
+from penstock.demo._events import open_log
 from penstock.demo._reader import DocumentReader
 from penstock.demo._service import make_app
 
@@ -64,6 +67,38 @@ def _serve(database: Path, cache_size: int | None, *paths: str) -> list[tuple[in
         return asyncio.run(main())
     finally:
         reader.close()
+
+
+@pytest.mark.parametrize("kind", ["commit", "recorder"])
+def test_each_document_that_is_sent_is_recorded_before(
+    database: Path, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "events.sqlite"
+    events = open_log(kind, path)
+    seen: list[int] = []
+
+    async def main() -> bytes:
+        app = make_app(reader, 10, events=events)
+        await events.open()
+        for number in range(1, 21):
+            status, _ = await _get(app, f"/documents/{number}")
+            assert status == 200
+            with closing(sqlite3.connect(path)) as db:
+                seen.append(db.execute("SELECT COUNT(*) FROM events").fetchone()[0])
+        await _get(app, "/documents/99")
+        await asyncio.gather(*[_get(app, "/documents/1") for _ in range(20)])
+        _, stats = await _get(app, "/stats")
+        await events.close()
+        return stats
+
+    reader = DocumentReader(database)
+    try:
+        stats = json.loads(asyncio.run(main()))
+    finally:
+        reader.close()
+    assert seen == list(range(1, 21))
+    assert stats["rows"] == 40
+    assert stats["commits"] == 40 if kind == "commit" else 20 < stats["commits"] < 40
 
 
 def test_cached_service_answers_the_same_bytes(database: Path) -> None:

@@ -74,7 +74,21 @@ def test_the_example_runs(block: Block, name: str) -> None:
 
 
 def test_every_page_of_a_feature_has_an_example() -> None:
-    for page in ("cache", "cached", "limits", "retry", "map", "executor", "metrics"):
+    for page in (
+        "cache",
+        "cached",
+        "limits",
+        "retry",
+        "map",
+        "executor",
+        "metrics",
+        "batcher",
+        "loader",
+        "sqlite",
+        "recorder",
+        "files",
+        "json",
+    ):
         assert list(python_blocks((ROOT / "docs" / f"{page}.md").read_text("utf-8")))
 
 

@@ -8,13 +8,12 @@ from penstock._pure.convert import MAX_SIZE
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
 
-__all__ = ["Backlog", "Batch", "Binding", "Entry", "is_done"]
+    #: A loop, what makes its futures, what tells the running loop, and what tells a deadline.
+    Binding: TypeAlias = tuple[
+        AbstractEventLoop, Callable[[], Future[Any]], Callable[[], object], Callable[[], object]
+    ]
 
-#: A loop, what makes its futures, what tells the running loop, and what tells a deadline.
-Binding: TypeAlias = (
-    "tuple[AbstractEventLoop, Callable[[], Future[Any]], Callable[[], object], "
-    "Callable[[], object]]"
-)
+__all__ = ["Backlog", "Batch", "Entry", "is_done"]
 
 
 class Waited(Protocol):

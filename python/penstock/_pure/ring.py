@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
-from penstock._pure.backlog import Backlog, Batch, Binding, Entry, is_done
+from penstock._pure.backlog import Backlog, Batch, Entry, is_done
 from penstock._pure.convert import check_weight
 from penstock._pure.holders import LOCK, read_clock
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
+
+    from penstock._pure.backlog import Binding
 
 __all__ = ["Ring"]
 

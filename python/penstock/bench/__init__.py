@@ -7,12 +7,15 @@ peers are added by the caller of :func:`main`.
 
 from __future__ import annotations
 
+from penstock.bench._batching_contenders import GATHER, LOAD, SEND
 from penstock.bench._command import Run, main, run_rows
 from penstock.bench._contenders import BUILTIN, CACHE_KINDS, cache, function
 from penstock.bench._flow_contenders import CROWD, flow
 from penstock.bench._hit_ratio import default_sizes, read_trace, replay
 from penstock.bench._metrics_contenders import CHECK, FILL, family, prometheus_like
 from penstock.bench._model import BenchError, Contender, Outcome, Plan, Result, Row, Verdict
+from penstock.bench._recorder_contenders import INSERT, SETUP
+from penstock.bench._sqlite_contenders import SQLITE_TEXTS
 
 __all__ = [
     "BUILTIN",
@@ -20,6 +23,12 @@ __all__ = [
     "CHECK",
     "CROWD",
     "FILL",
+    "GATHER",
+    "INSERT",
+    "LOAD",
+    "SEND",
+    "SETUP",
+    "SQLITE_TEXTS",
     "BenchError",
     "Contender",
     "Outcome",

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from penstock.bench._batching_contenders import BATCHING
 from penstock.bench._executor_contenders import EXECUTORS
+from penstock.bench._files_contenders import FILES
 from penstock.bench._flow_contenders import FLOW
 from penstock.bench._metrics_contenders import METRICS
 from penstock.bench._model import Backend, Contender
+from penstock.bench._recorder_contenders import RECORDERS
 from penstock.bench._simulation_limits import LIMITS
+from penstock.bench._sqlite_contenders import SQLITES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,6 +119,10 @@ BUILTIN: Final[tuple[Contender, ...]] = (
     *FLOW,
     *LIMITS,
     *EXECUTORS,
+    *BATCHING,
+    *SQLITES,
+    *RECORDERS,
+    *FILES,
     function("bare interpreter", ("import",), "pass"),
     function("import asyncio", ("import",), "import asyncio"),
     function("import penstock", ("import",), "import penstock"),

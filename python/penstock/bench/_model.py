@@ -70,6 +70,7 @@ class Plan:
         children: Histogram children of the row that watches the event loop.
         scrapes: Scrapes of that row.
         items: Items of the row that maps them concurrently.
+        gathered: Items of the rows that make batches of them.
         sleep: Seconds that each task of the row sleeps that watches how well they overlap.
         trace: Replayed instead of the Zipf stream.
         sizes: Cache sizes for the hit ratio; empty for 1 %, 5 % and 20 % of the distinct keys.
@@ -87,6 +88,7 @@ class Plan:
     children: int = 2_000
     scrapes: int = 15
     items: int = 500
+    gathered: int = 1_000
     sleep: float = 0.05
     trace: Path | None = None
     sizes: tuple[int, ...] = ()
@@ -104,6 +106,7 @@ QUICK: Final = Plan(
     children=20,
     scrapes=2,
     items=20,
+    gathered=100,
     sleep=0.001,
 )
 

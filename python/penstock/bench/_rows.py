@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from penstock.bench._batching_rows import BATCHING_ROWS
 from penstock.bench._cache_rows import CACHE_ROWS
 from penstock.bench._cached_rows import CACHED_ROWS
 from penstock.bench._executor_rows import EXECUTOR_ROWS
+from penstock.bench._files_rows import FILES_ROWS
 from penstock.bench._flow_rows import FLOW_ROWS
 from penstock.bench._hit_ratio import HIT_RATIO_ROWS
 from penstock.bench._import_rows import IMPORT_ROWS
@@ -14,8 +16,10 @@ from penstock.bench._memory_rows import MEMORY_ROWS
 from penstock.bench._metrics_rows import METRICS_ROWS
 from penstock.bench._middleware_rows import MIDDLEWARE_ROWS
 from penstock.bench._model import BenchError, Row
+from penstock.bench._recorder_rows import RECORDER_ROWS
 from penstock.bench._scrape_rows import SCRAPE_ROWS
 from penstock.bench._simulation_rows import LIMIT_ROWS
+from penstock.bench._sqlite_rows import SQLITE_ROWS
 from penstock.bench._stampede_rows import STAMPEDE_ROWS
 from penstock.bench._thread_rows import THREAD_ROWS
 
@@ -37,6 +41,10 @@ ROWS: Final[tuple[Row, ...]] = (
     *FLOW_ROWS,
     *LIMIT_ROWS,
     *EXECUTOR_ROWS,
+    *BATCHING_ROWS,
+    *SQLITE_ROWS,
+    *RECORDER_ROWS,
+    *FILES_ROWS,
     *IMPORT_ROWS,
 )
 

@@ -28,7 +28,14 @@ __all__ = [
 
 _SWITCHES: Final = ("PENSTOCK_PURE", "PENSTOCK_REQUIRE_NATIVE")
 # What contenders reach by way of the package, and importing it alone does not load.
-_ROOMS: Final = ("penstock.metrics", "penstock.flow")
+_ROOMS: Final = (
+    "penstock.metrics",
+    "penstock.flow",
+    "penstock.batching",
+    "penstock.files",
+    "penstock.pools",
+    "penstock.recording",
+)
 
 
 class MissingError(Exception):

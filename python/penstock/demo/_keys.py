@@ -6,6 +6,7 @@ import gzip
 import itertools
 import random
 import zlib
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,6 +17,7 @@ __all__ = ["TraceError", "Workload", "trace_workload", "zipf_workload"]
 
 # The default skew of YCSB (Cooper et al., SoCC 2010), also near that of real traces.
 _ZIPF_EXPONENT: Final = 0.99
+_POPULAR: Final = 100
 _MAX_KEY_BYTES: Final = 1_024
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -50,6 +52,14 @@ class Workload:
         Return the same workload without the requests after the first *requests*.
         """
         return replace(self, document_ids=self.document_ids[:requests])
+
+    def popular(self, requests: int) -> Workload:
+        """
+        Return the first *requests* of those for one of the hundred most popular documents.
+        """
+        most = {each for each, _ in Counter(self.document_ids).most_common(_POPULAR)}
+        chosen = tuple(each for each in self.document_ids if each in most)
+        return replace(self, document_ids=chosen[:requests])
 
     @property
     def distinct(self) -> int:

@@ -17,6 +17,7 @@ __all__ = [
     "RoundResult",
     "ServiceStats",
     "default_rounds",
+    "event_rounds",
 ]
 
 _LIMITS: Final = {
@@ -98,6 +99,17 @@ def default_rounds(documents: int, cache_size: int | None) -> tuple[Round, ...]:
     return Round("as is"), Round("@cached", ("--cache-size", str(size)), cached=True)
 
 
+def event_rounds(documents: int, cache_size: int | None) -> tuple[Round, ...]:
+    """
+    Return the rounds in which each request also records an event: a commit each, and `Recorder`.
+    """
+    _, cached = default_rounds(documents, cache_size)
+    return tuple(
+        Round(name, (*cached.service_args, "--events", kind), cached=True)
+        for name, kind in (("a commit each", "commit"), ("Recorder", "recorder"))
+    )
+
+
 class ServiceStats(TypedDict):
     """
     What the service answers at ``/stats``.
@@ -110,6 +122,8 @@ class ServiceStats(TypedDict):
     hits: int
     misses: int
     evictions: int
+    rows: int
+    commits: int
 
 
 @dataclass(slots=True)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 from penstock.demo._reader import READ_DESCRIPTION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from penstock.demo._keys import Workload
     from penstock.demo._model import DemoOptions, RoundResult
 
-__all__ = ["Report", "find_problems"]
+__all__ = ["Report", "find_event_problems", "find_problems"]
 
 _WIDTH: Final = 96
 
@@ -56,6 +56,12 @@ _FIGURES: Final = (
     _Figure("shared a read", "shared_reads", lambda r: r.shared_reads, "{:,}", 0),
 )
 
+_EVENT_FIGURES: Final = (
+    *_FIGURES[:4],
+    _Figure("rows written", "rows_written", lambda r: r.stats["rows"], "{:,}", 0),
+    _Figure("commits", "commits", lambda r: r.stats["commits"], "{:,}", -1),
+)
+
 
 class Report:
     """
@@ -66,9 +72,10 @@ class Report:
         workload: The requests that were to be made; the first round may have made fewer.
         results: One per round; the first is what the others are compared with.
         seconds: How long everything took.
+        events: The rounds that recorded an event for each request, before and after.
     """
 
-    __slots__ = ("_options", "_planned", "_results", "_seconds", "_workload", "problems")
+    __slots__ = ("_events", "_options", "_planned", "_results", "_seconds", "_workload", "problems")
 
     def __init__(
         self,
@@ -76,13 +83,18 @@ class Report:
         workload: Workload,
         results: list[RoundResult],
         seconds: float,
+        events: Sequence[RoundResult] = (),
     ) -> None:
         self._options = options
         self._workload = workload.first(results[0].load.requests)
         self._planned = len(workload.document_ids)
         self._results = results
         self._seconds = seconds
+        self._events = list(events)
         self.problems = find_problems(len(self._workload.document_ids), results)
+        if self._events:
+            digests = results[0].load.digests
+            self.problems += find_event_problems(self._events, digests)
 
     def as_text(self) -> str:
         """
@@ -111,7 +123,8 @@ class Report:
                 f"first round made in {self._options.budget:g} s"
             )
         about = [part for line in lines for part in textwrap.wrap(line, _WIDTH)]
-        return "\n".join([*about, "", *self._table(), "", self._verdict()])
+        table = _table(_FIGURES, self._results)
+        return "\n".join([*about, "", *table, "", *self._event_table(), self._verdict()])
 
     def as_json(self) -> str:
         """
@@ -134,8 +147,9 @@ class Report:
             "uncached_read": READ_DESCRIPTION,
             "uncached_read_cpu_ms": self._read_ms,
             "seconds": self._seconds,
-            "rounds": [_round_as_json(result) for result in self._results],
-            "factors": {other.round.name: _factors(base, other) for other in others},
+            "rounds": [_round_as_json(_FIGURES, result) for result in self._results],
+            "factors": {other.round.name: _factors(_FIGURES, base, other) for other in others},
+            "events": self._events_as_json(),
         }
         return json.dumps(answer, indent=2)
 
@@ -144,16 +158,26 @@ class Report:
         stats = self._results[0].stats
         return stats["read_cpu_seconds"] * 1e3 / max(stats["reads"], 1)
 
-    def _table(self) -> list[str]:
-        base, *others = self._results
-        rows = [["", base.round.name]]
-        rows += [[figure.label, figure.text(base)] for figure in _FIGURES]
-        for other in others:
-            rows[0] += [other.round.name, "factor"]
-            for row, figure in zip(rows[1:], _FIGURES, strict=True):
-                factor = figure.factor(base, other)
-                row += [figure.text(other), "" if factor is None else f"{factor:.1f}x"]
-        return _aligned(rows)
+    def _event_table(self) -> list[str]:
+        if not self._events:
+            return []
+        about = (
+            f"with @cached, {self._events[0].load.requests:,} requests for the most popular "
+            "documents, and an event recorded for each, on disk before the answer is sent:"
+        )
+        return [*textwrap.wrap(about, _WIDTH), "", *_table(_EVENT_FIGURES, self._events), ""]
+
+    def _events_as_json(self) -> dict[str, object] | None:
+        if not self._events:
+            return None
+        base, *others = self._events
+        return {
+            "requests": base.load.requests,
+            "rounds": [_round_as_json(_EVENT_FIGURES, result) for result in self._events],
+            "factors": {
+                other.round.name: _factors(_EVENT_FIGURES, base, other) for other in others
+            },
+        }
 
     def _verdict(self) -> str:
         if self.problems:
@@ -175,33 +199,73 @@ def find_problems(requests: int, results: list[RoundResult]) -> list[str]:
     """
     problems = []
     for result in results:
-        name, load, stats = result.round.name, result.load, result.stats
-        if load.errors:
-            problems.append(
-                f"round {name!r}: {load.errors:,} of {requests:,} requests failed, "
-                f"the first with {load.first_error}"
-            )
-            continue
-        wrong = sum(results[0].load.digests.get(k) != v for k, v in load.digests.items())
-        if load.mismatches or wrong:
-            problems.append(
-                f"round {name!r}: the bodies of {max(load.mismatches, wrong):,} documents "
-                "are not what they were before"
-            )
+        problems += _answer_problems(requests, result, results[0].load.digests)
+        stats = result.stats
         counted = stats["hits"] + stats["misses"] if result.round.cached else stats["reads"]
-        if counted != requests:
+        if counted != requests and not result.load.errors:
             what = "cache look-ups" if result.round.cached else "database reads"
             problems.append(
-                f"round {name!r}: the service counted {counted:,} {what} for {requests:,} requests"
+                f"round {result.round.name!r}: the service counted {counted:,} {what} "
+                f"for {requests:,} requests"
             )
     return problems
 
 
-def _round_as_json(result: RoundResult) -> dict[str, object]:
+def find_event_problems(results: list[RoundResult], digests: Mapping[int, bytes]) -> list[str]:
+    """
+    Return what makes rounds that record events invalid: the same, and events that are not there.
+
+    Args:
+        results: One per round; they make the requests of the first.
+        digests: Those of the right bodies.
+    """
+    problems = []
+    requests = results[0].load.requests
+    for result in results:
+        problems += _answer_problems(requests, result, digests)
+        rows = result.stats["rows"]
+        if rows != requests and not result.load.errors:
+            problems.append(
+                f"round {result.round.name!r}: {rows:,} events are in the database, "
+                f"for {requests:,} requests"
+            )
+    return problems
+
+
+def _answer_problems(requests: int, result: RoundResult, digests: Mapping[int, bytes]) -> list[str]:
+    """Return what is wrong with the answers of a round."""
+    name, load = result.round.name, result.load
+    if load.errors:
+        return [
+            f"round {name!r}: {load.errors:,} of {requests:,} requests failed, "
+            f"the first with {load.first_error}"
+        ]
+    wrong = sum(digests.get(k) != v for k, v in load.digests.items())
+    if load.mismatches or wrong:
+        return [
+            f"round {name!r}: the bodies of {max(load.mismatches, wrong):,} documents "
+            "are not what they were before"
+        ]
+    return []
+
+
+def _table(figures: Sequence[_Figure], results: Sequence[RoundResult]) -> list[str]:
+    base, *others = results
+    rows = [["", base.round.name]]
+    rows += [[figure.label, figure.text(base)] for figure in figures]
+    for other in others:
+        rows[0] += [other.round.name, "factor"]
+        for row, figure in zip(rows[1:], figures, strict=True):
+            factor = figure.factor(base, other)
+            row += [figure.text(other), "" if factor is None else f"{factor:.1f}x"]
+    return _aligned(rows)
+
+
+def _round_as_json(figures: Sequence[_Figure], result: RoundResult) -> dict[str, object]:
     return {
         "name": result.round.name,
         "seconds": result.load.seconds,
-        **{figure.key: figure.value(result) for figure in _FIGURES},
+        **{figure.key: figure.value(result) for figure in figures},
         "hits": result.stats["hits"],
         "misses": result.stats["misses"],
         "evictions": result.stats["evictions"],
@@ -210,8 +274,10 @@ def _round_as_json(result: RoundResult) -> dict[str, object]:
     }
 
 
-def _factors(base: RoundResult, other: RoundResult) -> dict[str, float | None]:
-    return {figure.key: figure.factor(base, other) for figure in _FIGURES if figure.better}
+def _factors(
+    figures: Sequence[_Figure], base: RoundResult, other: RoundResult
+) -> dict[str, float | None]:
+    return {figure.key: figure.factor(base, other) for figure in figures if figure.better}
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:

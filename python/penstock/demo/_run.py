@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Final
 from penstock.demo._documents import build_database
 from penstock.demo._interrupt import Interrupt
 from penstock.demo._keys import Workload, trace_workload, zipf_workload
-from penstock.demo._model import DemoError, DemoOptions, Round, RoundResult, default_rounds
+from penstock.demo._model import (
+    DemoError,
+    DemoOptions,
+    Round,
+    RoundResult,
+    default_rounds,
+    event_rounds,
+)
 from penstock.demo._process import running_service
 from penstock.demo._progress import Progress
 from penstock.demo._report import Report
@@ -26,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+# Enough to see the difference, and few seconds.
+_EVENTS: Final = 3_000
+_EVENT_SECONDS: Final = 4.0
 _PREFIX: Final = "penstock-demo-"
 _NEEDS: Final = ("starlette", "uvicorn", "aiohttp")
 
@@ -60,7 +70,7 @@ async def _run(options: DemoOptions, workload: Workload) -> int:
     demo = _Demo(options, workload, progress)
     try:
         with interrupt:
-            results = await demo.run()
+            results, events = await demo.run()
     except asyncio.CancelledError:
         progress.clear()
         if interrupt.signal is not None:
@@ -76,7 +86,7 @@ async def _run(options: DemoOptions, workload: Workload) -> int:
         raise DemoError(f"cannot go on: {error}") from error
     finally:
         progress.clear()
-    report = Report(options, workload, results, time.monotonic() - started)
+    report = Report(options, workload, results, time.monotonic() - started, events)
     print(report.as_json() if options.as_json else report.as_text())
     for problem in report.problems:
         print(f"penstock demo: error: {problem}", file=sys.stderr)
@@ -93,7 +103,7 @@ class _Demo:
         self._workload = workload
         self._progress = progress
 
-    async def run(self) -> list[RoundResult]:
+    async def run(self) -> tuple[list[RoundResult], list[RoundResult]]:
         with tempfile.TemporaryDirectory(prefix=_PREFIX) as directory:
             database = Path(directory) / "documents.sqlite"
             await self._build(database)
@@ -102,7 +112,19 @@ class _Demo:
             base = await self._round(first, database, todo, self._options.budget)
             # The first round may have been cut short; the others make the requests it made.
             todo = todo[: base.load.requests]
-            return [base] + [await self._round(each, database, todo, math.inf) for each in others]
+            results = [base]
+            results += [await self._round(each, database, todo, math.inf) for each in others]
+            return results, await self._record(database, base.load.requests)
+
+    async def _record(self, database: Path, requests: int) -> list[RoundResult]:
+        """
+        Run the rounds that record events, with documents that are soon all in the cache.
+        """
+        todo = self._workload.first(requests).popular(_EVENTS).document_ids
+        before, after = event_rounds(self._workload.documents, self._options.cache_size)
+        base = await self._round(before, database, todo, _EVENT_SECONDS)
+        todo = todo[: base.load.requests]
+        return [base, await self._round(after, database, todo, math.inf)]
 
     async def _build(self, database: Path) -> None:
         total = self._workload.documents

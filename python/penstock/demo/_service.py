@@ -13,6 +13,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from penstock import BACKEND, CacheStats, cached
+from penstock.demo._events import open_log
 from penstock.demo._reader import DocumentReader
 from penstock.metrics import instrument, make_asgi_app, track
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from penstock.demo._events import EventLog
     from penstock.demo._model import ServiceStats
 
 __all__ = ["main", "make_app"]
@@ -45,6 +48,7 @@ def make_app(
     reader: DocumentReader,
     cache_size: int | None,
     on_ready: Callable[[], None] = lambda: None,
+    events: EventLog | None = None,
 ) -> Starlette:
     """
     Return the service: ``/documents/{id}``, ``/stats`` and ``/metrics``.
@@ -53,6 +57,8 @@ def make_app(
         reader: Where the documents come from; closed with the application.
         cache_size: The ``maxsize`` of ``cached``; None serves every request from the database.
         on_ready: Called once the application has started.
+        events: Where each document that was asked for is recorded before it is sent; opened and
+            closed with the application.
     """
 
     async def read_document(document_id: int) -> bytes | None:
@@ -66,30 +72,44 @@ def make_app(
         body = await fetch(request.path_params["document_id"])
         if body is None:
             return JSONResponse({"error": "no such document"}, status_code=404)
+        if events is not None:
+            await events.record((time.time(), request.path_params["document_id"]))
         return Response(body, media_type="application/json")
 
     async def stats(request: Request) -> JSONResponse:
         del request
-        return JSONResponse(_count(reader, CacheStats() if memo is None else memo.stats()))
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        del app
-        on_ready()
-        yield
-        reader.close()
+        rows, commits = (0, 0) if events is None else await events.counts()
+        cache = CacheStats() if memo is None else memo.stats()
+        return JSONResponse(_count(reader, cache, rows, commits))
 
     routes = [
         Route("/documents/{document_id:int}", document),
         Route("/stats", stats),
         Route("/metrics", make_asgi_app()),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    app = Starlette(routes=routes, lifespan=_lifespan(reader, on_ready, events))
     instrument(app, exclude=["/metrics"])
     return app
 
 
-def _count(reader: DocumentReader, cache: CacheStats) -> ServiceStats:
+def _lifespan(
+    reader: DocumentReader, on_ready: Callable[[], None], events: EventLog | None
+) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        del app
+        if events is not None:
+            await events.open()
+        on_ready()
+        yield
+        if events is not None:
+            await events.close()
+        reader.close()
+
+    return lifespan
+
+
+def _count(reader: DocumentReader, cache: CacheStats, rows: int, commits: int) -> ServiceStats:
     return {
         "backend": BACKEND,
         "server": _server_name(),
@@ -98,6 +118,8 @@ def _count(reader: DocumentReader, cache: CacheStats) -> ServiceStats:
         "hits": cache.hits,
         "misses": cache.misses,
         "evictions": cache.evictions,
+        "rows": rows,
+        "commits": commits,
     }
 
 
@@ -133,10 +155,15 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m penstock.demo._service")
     parser.add_argument("database", type=Path)
     parser.add_argument("--cache-size", type=int, default=None)
+    parser.add_argument("--events", choices=["commit", "recorder"], default=None)
     args = parser.parse_args(argv)
     listener = _listen()
     port = listener.getsockname()[1]
-    app = make_app(DocumentReader(args.database), args.cache_size, lambda: print(port, flush=True))
+    # Of its own for each: both begin with an empty file.
+    path = args.database.with_name(f"events-{args.events}.sqlite")
+    events = None if args.events is None else open_log(args.events, path)
+    reader = DocumentReader(args.database)
+    app = make_app(reader, args.cache_size, lambda: print(port, flush=True), events)
     config = uvicorn.Config(app, lifespan="on", log_level="warning", access_log=False)
     server = uvicorn.Server(config)
     threading.Thread(target=_stop_with_parent, args=(server,), daemon=True).start()

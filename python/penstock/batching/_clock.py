@@ -1,0 +1,37 @@
+"""A timer of the caller's that may fail without anybody losing an item."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from penstock.flow._checks import check_number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Clock"]
+
+logger = logging.getLogger("penstock.batching")
+
+
+class Clock:
+    """Reads a timer; while that fails, its time stands still."""
+
+    __slots__ = ("_has_failed", "_last", "_timer")
+
+    def __init__(self, timer: Callable[[], float]) -> None:
+        self._timer = timer
+        self._last = 0.0
+        self._has_failed = False
+
+    def __call__(self) -> float:
+        try:
+            seconds = check_number("what timer returns", self._timer())
+        except Exception:
+            if not self._has_failed:
+                self._has_failed = True
+                logger.exception("%r failed, time stands still; said once", self._timer)
+        else:
+            self._last = seconds
+        return self._last

@@ -1,0 +1,57 @@
+"""The rows of the recorder: who takes part, and that every row is written."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from tests.benching import SUFFIX, plan
+
+import penstock
+from penstock.bench import BenchError, Contender, Plan, run_rows
+from penstock.bench._recorder_contenders import RECORDERS
+from penstock.bench._recorder_rows import RECORDER_ROWS
+
+BENCHES = Path(__file__).parents[2] / "benches"
+OURS = f"penstock Recorder{SUFFIX}"
+
+
+def small() -> Plan:
+    return plan(capacity=30)
+
+
+def contenders() -> list[Contender]:
+    return [each for each in RECORDERS if each.backend in {None, penstock.BACKEND}]
+
+
+@pytest.mark.parametrize(
+    ("number", "theirs"),
+    [(0, "sqlite3 in a thread, a commit for each"), (1, "sqlite3 on the loop, all at once")],
+)
+def test_penstock_and_the_standard_library_take_part(number: int, theirs: str) -> None:
+    run = run_rows([RECORDER_ROWS[number]], contenders(), small())
+    assert run.outcome.failed == {}
+    (result,) = run.outcome.results
+    assert set(result.samples) == {OURS, theirs}
+    assert all(speed > 0 for speeds in result.samples.values() for speed in speeds)
+
+
+def test_peers_take_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("aiosqlite")
+    monkeypatch.setattr(sys, "path", [str(BENCHES), *sys.path])
+    from recorder_peers import RECORDER_PEERS
+
+    run = run_rows(RECORDER_ROWS, RECORDER_PEERS, small())
+    assert run.outcome.failed == run.outcome.skipped == {}
+    names = [sorted(result.samples) for result in run.outcome.results]
+    assert names == [["aiosqlite", "aiosqlite, a lock for each commit"], ["aiosqlite"]]
+
+
+def test_contender_that_loses_rows_is_noticed() -> None:
+    (ours,) = [each for each in contenders() if each.name == OURS]
+    put = "for row in rows[1:]:\n    put(row)\nawait flush()"
+    forgetful = Contender("forgetful", ours.kinds, ours.make, {"put": put}, ours.bind,
+        backend=ours.backend)  # fmt: skip
+    with pytest.raises(BenchError, match="forgetful did not write every row once"):
+        run_rows([RECORDER_ROWS[1]], [forgetful], small())
