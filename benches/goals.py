@@ -138,6 +138,21 @@ def _batching() -> Iterator[Goal]:
     )
 
 
+def _files() -> Iterator[Goal]:
+    """Yield the goals of files."""
+    yield Goal(
+        "disk writes by 1,000 writes of a file in a window",
+        "files.touched",
+        _worst("penstock FileWriter"),
+        1,
+        "",
+    )
+    for parser in ("json", "orjson"):
+        name = f"FileCache hit / reading 10 KB and {parser}.loads"
+        measure = _ratio("penstock FileCache", f"read and {parser}.loads")
+        yield Goal(name, "files.get", measure, 0.05)
+
+
 def _limits() -> Iterator[Goal]:
     """Yield the goals of the limits that adapt: deterministic, the service is simulated."""
     for policy in ("aimd(0.2)", "gradient()"):
@@ -341,6 +356,7 @@ GOALS: Final[tuple[Goal, ...]] = (
         "rows/s",
         at_least=True,
     ),
+    *_files(),
     Goal("import penstock", "import", _value("import penstock"), 20, "ms"),
 )
 

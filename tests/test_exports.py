@@ -106,7 +106,18 @@ def test_public_names_have_docstrings(name: str) -> None:
 
 # The programs (bench, demo, cli) are used from the command line; these are used from code.
 @pytest.mark.parametrize(
-    "name", ["penstock", "penstock.caching", "penstock.errors", "penstock.flow"]
+    "name",
+    [
+        "penstock",
+        "penstock.batching",
+        "penstock.caching",
+        "penstock.errors",
+        "penstock.files",
+        "penstock.flow",
+        "penstock.json",
+        "penstock.pools",
+        "penstock.recording",
+    ],
 )
 def test_public_attributes_of_public_classes_are_documented(name: str) -> None:
     bare = []

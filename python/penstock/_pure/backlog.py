@@ -62,8 +62,8 @@ class Backlog:
 
     __slots__ = (
         "binding", "capacity", "closed", "elsewhere", "entries", "head", "overfill", "pending",
-        "plain", "skipped", "tail", "taken", "timer", "version", "wake_items", "wake_weight", "weigher",
-        "weight",
+        "plain", "skipped", "tail", "taken", "timer", "version", "wake_items", "wake_weight",
+        "weigher", "weight",
     )  # fmt: skip
 
     def __init__(
