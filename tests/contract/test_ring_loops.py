@@ -128,9 +128,9 @@ def test_what_is_put_in_another_loop_is_told_before(
     assert ring.told == [("wake",)]
     ring.told.clear()
     other.run_until_complete(put())
-    assert ring.told == [("elsewhere",)]
+    assert ring.told == [("elsewhere",)] * 3
     loop.run_until_complete(put())
-    assert ring.told == [("elsewhere",)]
+    assert ring.told == [("elsewhere",)] * 3
     assert ring.pending == 11
 
 

@@ -383,3 +383,19 @@ def test_a_ring_is_as_full_as_it_was_while_futures_are_asked(backend: ModuleType
     assert taken(ring, 3) == ["a", "b", "c"]
     assert pushed == [False]
     assert ring.pending == 0
+
+
+def test_what_is_too_heavy_by_far_is_not_looked_at(backend: ModuleType) -> None:
+    ring = make_ring(backend)
+    promises = fill(ring, *range(1_000), weight=5)
+    assert ring._take(1_000_000, 10)[0] == [0, 1]
+    assert sum(promise.asked for promise in promises) <= 4
+
+
+def test_those_done_at_the_head_are_passed_by_however_many(backend: ModuleType) -> None:
+    ring = make_ring(backend)
+    for promise in fill(ring, *range(300), weight=5):
+        promise.is_done = True
+    fill(ring, "a", "b", "c", weight=5)
+    assert ring._take(1_000, 10)[0] == ["a", "b"]
+    assert ring._counts() == (303, 2, 300)

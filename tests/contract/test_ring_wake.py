@@ -181,9 +181,12 @@ def test_an_error_of_wake_reaches_the_caller_of_what_is_pushed(
     with pytest.raises(LookupError, match="wake"):
         PUSHES[name](ring)
     assert ring._counts() == (1, 0, 0)
+    # Nobody has heard of it: the next one tells again.
+    ring.acts.clear()
     PUSHES[name](ring)
-    assert woken(ring) == 1
-    assert ring._take(9, None)[0] == ["a", "a"]
+    PUSHES[name](ring)
+    assert woken(ring) == 2
+    assert ring._take(9, None)[0] == ["a", "a", "a"]
 
 
 def test_wake_is_looked_up_when_it_is_needed(backend: ModuleType) -> None:
@@ -203,5 +206,4 @@ def test_without_wake_the_item_is_in_all_the_same(backend: ModuleType) -> None:
     ring._init(5)
     with pytest.raises(AttributeError, match="_wake"):
         ring.put_nowait("a")
-    ring.put_nowait("b")
-    assert ring._take(5, None)[0] == ["a", "b"]
+    assert ring._take(5, None)[0] == ["a"]

@@ -61,7 +61,7 @@ class Backlog:
     """
 
     __slots__ = (
-        "binding", "capacity", "closed", "elsewhere", "entries", "head", "overfill", "pending",
+        "binding", "capacity", "closed", "entries", "head", "overfill", "pending",
         "plain", "skipped", "tail", "taken", "timer", "version", "wake_items", "wake_weight",
         "weigher", "weight",
     )  # fmt: skip
@@ -80,8 +80,6 @@ class Backlog:
         self.overfill: Final = overfill
         self.plain: Final = plain
         self.binding: Binding | None = None
-        #: Another loop than that of the binding, in which something was put.
-        self.elsewhere: object = None
         self.closed = False
         self.entries: Final[dict[int, Entry]] = {}
         self.head = self.tail = 0

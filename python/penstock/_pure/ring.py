@@ -260,7 +260,12 @@ def _push(ring: Ring, core: Backlog, entry: Entry, force: bool) -> bool:
     with LOCK:
         outcome = core.push(entry, force)
     if outcome == 2:
-        ring._wake()
+        try:
+            ring._wake()
+        except BaseException:
+            # The next push will tell.
+            core.wake_items, core.wake_weight = 1, None
+            raise
     return outcome > 0
 
 
@@ -285,10 +290,7 @@ def _look_around(ring: Ring, core: Backlog) -> None:
     if core.binding is not None:
         loop, _, running, _ = core.binding
         here = running()
-        if here is not None and here is not loop and here is not core.elsewhere:
-            with LOCK:
-                # What is replaced lives on until the lock is free.
-                core.elsewhere, here = here, core.elsewhere
+        if here is not None and here is not loop:
             ring._elsewhere()
 
 

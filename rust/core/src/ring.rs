@@ -139,6 +139,12 @@ impl<T> Ring<T> {
         self.reach()
     }
 
+    /// Listens for the next push, whatever is there already: the owner was told, but could not hear it.
+    pub const fn listen_again(&mut self) {
+        self.wake_items = 1;
+        self.wake_weight = OFF_WEIGHT;
+    }
+
     /// Whether what the owner listens for is there; it listens no more then.
     #[inline]
     fn reach(&mut self) -> bool {

@@ -19,6 +19,7 @@ enum Step {
         items: Option<usize>,
         weight: Option<u64>,
     },
+    ListenAgain,
     Close,
 }
 
@@ -29,6 +30,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (1..4_u64).prop_map(|modulo| Step::Remove { modulo }),
         2 => (proptest::option::of(1..6_usize), proptest::option::of(0..9_u64))
             .prop_map(|(items, weight)| Step::Listen { items, weight }),
+        1 => Just(Step::ListenAgain),
         1 => Just(Step::Close),
     ]
 }
@@ -82,6 +84,10 @@ proptest! {
                     levels = Some((items, weight));
                     let reached = reach(&list, &mut levels);
                     prop_assert_eq!(ring.listen(items, weight), reached);
+                }
+                Step::ListenAgain => {
+                    levels = Some((Some(1), None));
+                    ring.listen_again();
                 }
                 Step::Close => {
                     closed = at % 7 == 0 || closed;

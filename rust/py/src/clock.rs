@@ -80,20 +80,30 @@ pub struct Stamp {
     /// What the coarse clock said when the other was read.
     tick: u64,
     now: u64,
+    /// How often that was good enough since.
+    reused: u8,
 }
 
 impl Stamp {
     pub const fn new() -> Self {
-        Self { tick: 0, now: 0 }
+        Self {
+            tick: 0,
+            now: 0,
+            reused: 0,
+        }
     }
 
-    /// Now, or if that will do a moment since the last tick of the coarse clock.
+    /// Now, or if that will do what it was a moment ago: in the same tick of the coarse clock, and at
+    /// most fifteen readings ago.
     #[inline]
     pub fn now(&mut self, exact: bool) -> u64 {
-        let tick = if exact { 0 } else { system::coarse() };
-        if exact || tick != self.tick {
+        let tick = system::coarse();
+        if exact || tick != self.tick || self.reused == 15 {
             self.now = system::precise();
-            self.tick = if exact { system::coarse() } else { tick };
+            self.tick = tick;
+            self.reused = 0;
+        } else {
+            self.reused += 1;
         }
         self.now
     }

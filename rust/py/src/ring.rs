@@ -79,18 +79,26 @@ impl PyRing {
         most: usize,
         heaviest: u128,
     ) -> PyResult<Vec<Entry<Item>>> {
-        let mut window = most;
+        let mut least = 1;
         loop {
             // A future may be of any kind, and asking it may run Python code: first look, then take
             // what was looked at if it is still there.
-            let (version, seen) = self.state.with(py, |state| {
-                let entries = state.ring.iter().take(window);
-                let seen: Vec<_> = entries.map(|entry| Numbered::of(entry, py)).collect();
-                (state.version(), seen)
+            let (version, seen, is_all) = self.state.with(py, |state| {
+                let (mut seen, mut weight) = (Vec::new(), 0_u128);
+                let mut entries = state.ring.iter().take(usize::max(least, most));
+                let enough = |seen: usize, weight| seen >= least && weight > heaviest;
+                while !enough(seen.len(), weight)
+                    && let Some(entry) = entries.next()
+                {
+                    weight += u128::from(entry.weight);
+                    seen.push(Numbered::of(entry, py));
+                }
+                let is_all = seen.len() == state.ring.len();
+                (state.version(), seen, is_all)
             })?;
             let (fates, has_more) = judge(py, &seen, most, heaviest)?;
-            if has_more && seen.len() == window {
-                window = window.saturating_mul(2);
+            if has_more && !is_all {
+                least = seen.len().saturating_mul(2);
                 continue;
             }
             let popped = self.state.with(py, |state| {

@@ -36,23 +36,21 @@ pub struct Bond {
     /// Whether `running` is asyncio's own, which knows no more than this thread does.
     is_asyncio: bool,
     known: Option<Known>,
-    /// Another loop that ran where something was put.
-    elsewhere: Option<Py<PyAny>>,
 }
 
 /// What a thread had for the loop that it runs, when asyncio was last asked.
 struct Known {
     token: Py<PyAny>,
     forks: u64,
-    is_own: bool,
+    here: Here,
 }
 
 /// Which loop runs here.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Here {
     Own,
-    /// Another one, of which the ring does not know yet; it is noted.
-    New,
-    NotOwn,
+    Other,
+    None,
 }
 
 impl Bond {
@@ -71,7 +69,6 @@ impl Bond {
             running: running.unbind(),
             is_asyncio,
             known: None,
-            elsewhere: None,
         })
     }
 
@@ -85,19 +82,24 @@ impl Bond {
         ]
         .into_iter()
         .chain(known)
-        .chain(&self.elsewhere)
     }
 
-    /// Whether the loop runs in a thread that has this, as far as that is known without asking.
+    /// Which loop runs in a thread that has this, as far as that is known without asking.
     #[inline]
-    pub fn knows(&self, token: Option<&Bound<'_, PyAny>>) -> Option<bool> {
+    fn knows(&self, token: Option<&Bound<'_, PyAny>>) -> Option<Here> {
         let Some(token) = token else {
             // Where asyncio would keep something in the thread, it has never run a loop there.
-            return (self.is_asyncio && !cfg!(any(Py_LIMITED_API, Py_3_14))).then_some(false);
+            return (self.is_asyncio && !cfg!(any(Py_LIMITED_API, Py_3_14))).then_some(Here::None);
         };
         let known = self.known.as_ref()?;
         let is_same = known.token.is(token) && known.forks == FORKS.load(Ordering::Relaxed);
-        (is_same && self.is_asyncio).then_some(known.is_own)
+        (is_same && self.is_asyncio).then_some(known.here)
+    }
+
+    /// Whether something may be put without asking or telling anybody.
+    #[inline]
+    pub fn needs_nobody(&self, token: Option<&Bound<'_, PyAny>>) -> bool {
+        matches!(self.knows(token), Some(Here::Own | Here::None))
     }
 }
 
@@ -111,8 +113,7 @@ pub fn locate(py: Python<'_>, state: &GilLock<State>) -> PyResult<Option<Here>> 
     })?;
     match known {
         None => Ok(None),
-        Some(Some(true)) => Ok(Some(Here::Own)),
-        Some(Some(false)) => Ok(Some(Here::NotOwn)),
+        Some(Some(here)) => Ok(Some(here)),
         Some(None) => ask(py, state, token).map(Some),
     }
 }
@@ -126,40 +127,31 @@ fn ask(py: Python<'_>, state: &GilLock<State>, token: Option<Bound<'_, PyAny>>) 
         bond.map(|bond| (bond.running.clone_ref(py), bond.event_loop.clone_ref(py)))
     })?;
     let Some((running, event_loop)) = running else {
-        return Ok(Here::NotOwn);
+        return Ok(Here::None);
     };
     let event_loop = event_loop.into_bound(py);
     let current = call0(&running.into_bound(py))?;
-    let is_own = current.is(&event_loop);
-    let is_other = !is_own && !current.is_none();
+    let here = if current.is(&event_loop) {
+        Here::Own
+    } else if current.is_none() {
+        Here::None
+    } else {
+        Here::Other
+    };
     let mut known = token.map(|token| Known {
         token: token.unbind(),
         forks,
-        is_own,
+        here,
     });
-    let mut other = Some(current.unbind());
-    let (is_new, known, other) = state.with(py, |state| {
-        let mut is_new = false;
+    let known = state.with(py, |state| {
         if let Some(bond) = &mut state.bound
             && bond.event_loop.is(&event_loop)
         {
             std::mem::swap(&mut bond.known, &mut known);
-            let is_told = |told: &Py<PyAny>| other.as_ref().is_some_and(|other| told.is(other));
-            if is_other && !bond.elsewhere.as_ref().is_some_and(is_told) {
-                std::mem::swap(&mut bond.elsewhere, &mut other);
-                is_new = true;
-            }
         }
-        (is_new, known, other)
+        known
     })?;
-    // As `Bound`s, which are dropped at once wherever this runs.
-    drop((
-        known.map(|known| known.token.into_bound(py)),
-        other.map(|other| other.into_bound(py)),
-    ));
-    Ok(match (is_own, is_new) {
-        (true, _) => Here::Own,
-        (false, true) => Here::New,
-        (false, false) => Here::NotOwn,
-    })
+    // As a `Bound`, which is dropped at once wherever this runs.
+    drop(known.map(|known| known.token.into_bound(py)));
+    Ok(here)
 }

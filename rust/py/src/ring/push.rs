@@ -70,14 +70,25 @@ impl PyRing {
     fn tell(slf: &Bound<'_, Self>, pushed: Pushed<Item>) -> PyResult<bool> {
         match pushed {
             Pushed::In { reached: false } => Ok(true),
-            Pushed::In { reached: true } => {
-                call_method0(slf, intern!(slf.py(), "_wake"))?;
-                Ok(true)
-            }
+            Pushed::In { reached: true } => Self::wake(slf).map(|()| true),
             Pushed::Refused(new) => {
                 // As `Bound`s, which are dropped at once wherever this runs.
                 drop(new.into_bound(slf.py()));
                 Ok(false)
+            }
+        }
+    }
+
+    /// Tells the subclass; if that fails, the next push will tell it.
+    fn wake(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        match call_method0(slf, intern!(py, "_wake")) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                slf.get()
+                    .state
+                    .with(py, |state| state.ring.listen_again())?;
+                Err(error)
             }
         }
     }
@@ -92,7 +103,7 @@ impl PyRing {
         // All that is needed in one go, where there is nobody to ask.
         let pushed = slf.get().state.with(py, |state| {
             let bond = state.bound.as_ref();
-            if state.simple && bond.is_none_or(|bond| bond.knows(token.as_ref()).is_some()) {
+            if state.simple && bond.is_none_or(|bond| bond.needs_nobody(token.as_ref())) {
                 let now = state.stamp.now(state.ring.is_empty());
                 Ok(state.ring.push(new, 1, now, false))
             } else {
@@ -101,7 +112,10 @@ impl PyRing {
         })?;
         match pushed {
             Ok(Pushed::In { reached: false }) => return Ok(py.None().into_bound(py)),
-            Ok(Pushed::In { reached: true }) => return call_method0(slf, intern!(py, "_wake")),
+            Ok(Pushed::In { reached: true }) => {
+                Self::wake(slf)?;
+                return Ok(py.None().into_bound(py));
+            }
             // As `Bound`s, which are dropped at once wherever this runs.
             Ok(Pushed::Refused(new)) | Err(new) => drop(new.into_bound(py)),
         }
@@ -114,7 +128,7 @@ impl PyRing {
         item: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
-        if matches!(locate(py, &slf.get().state)?, Some(Here::New)) {
+        if matches!(locate(py, &slf.get().state)?, Some(Here::Other)) {
             call_method0(slf, intern!(py, "_elsewhere"))?;
         }
         let Some(weight) = Self::push_item(slf, item, None, false)? else {
