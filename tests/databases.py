@@ -69,6 +69,9 @@ def assert_clean(pool: SqlitePool) -> None:
         raw.execute("SELECT count(*) FROM t").fetchall()
     with pool.read() as raw:
         raw.execute("SELECT count(*) FROM t").fetchall()
+    readers = pool._store.reader.line
+    readers._block(readers.limit, 0, LIMIT)  # whoever read is done then
+    readers.release(readers.limit)
     stats = pool.stats()
     assert (stats.readers_busy, stats.writer_busy, stats.waiting, stats.pending) == (0, 0, 0, 0)
     store = pool._store

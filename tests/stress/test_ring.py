@@ -21,7 +21,7 @@ from penstock import _backend
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-EACH = rounds(15_000)
+EACH = rounds(1_500)
 PUSHERS = 4
 
 

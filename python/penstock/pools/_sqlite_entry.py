@@ -1,4 +1,4 @@
-"""One statement that is to be written together with others, and who waits for it."""
+"""One statement that is done together with others in a thread, and who waits for it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from penstock.pools._sqlite_statements import Kind
     from penstock.pools._sqlite_work import Parameters
 
-__all__ = ["Entry", "deliver"]
+__all__ = ["Entry", "Write", "deliver"]
 
 
 class Entry:
@@ -26,36 +26,32 @@ class Entry:
 
     Args:
         sql: The statement.
-        given: Its parameters; with *many* a sequence of them.
-        many: Whether it is executed for each.
-        kind: How it is run.
+        given: Its parameters.
         loop: Where somebody waits for it.
     """
 
     __slots__ = (
-        "_claims", "_given", "_many", "_sql", "error", "future", "kind", "loop", "result", "timer",
+        "_claims", "_given", "_sql", "error", "future", "is_over", "loop", "result", "timer",
     )  # fmt: skip
 
-    def __init__(
-        self,
-        sql: str,
-        given: Parameters | Sequence[Parameters],
-        many: bool,
-        kind: Kind,
-        loop: AbstractEventLoop,
-    ) -> None:
+    def __init__(self, sql: str, given: Any, loop: AbstractEventLoop) -> None:
         self._sql = sql
-        self._given: Any = given
-        self._many = many
-        self.kind = kind
-        self.future: Future[SqliteResult] = loop.create_future()
+        self._given = given
+        self.future: Future[Any] = loop.create_future()
         self.loop = loop
         #: Ends the wait, if something does.
         self.timer: TimerHandle | None = None
         # Popping is one step: it succeeds once.
         self._claims = [True]
-        self.result: SqliteResult | None = None
+        self.result: Any = None
         self.error: BaseException | None = None
+        #: Whether who waits for it was told.
+        self.is_over = False
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether somebody has claimed it."""
+        return not self._claims
 
     def claim(self) -> bool:
         """Whether it is the caller's to run, or to drop: True once."""
@@ -63,6 +59,59 @@ class Entry:
             return self._claims.pop()
         except IndexError:
             return False
+
+    def leave(self) -> None:
+        """Wait no longer: what is not run by now will not be."""
+        self.claim()
+        if self.timer is not None:
+            self.timer.cancel()
+
+    def fail(self, error: BaseException) -> None:
+        """Have it end with an error."""
+        self.error = error
+
+    def tell(self) -> None:
+        """Tell who waits for it; in his loop."""
+        future, error, result = self.future, self.error, self.result
+        self.error = self.result = None
+        self.is_over = True
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        elif isinstance(error, StopIteration | CancelledError):  # of an adapter: see PEP 479
+            replaced = RuntimeError(f"a parameter raised {type(error).__name__}")
+            replaced.__cause__ = error
+            future.set_exception(replaced)
+        else:
+            future.set_exception(error)
+
+
+class Write(Entry):
+    """
+    A statement that changes something.
+
+    Args:
+        sql: The statement.
+        given: Its parameters; with *many* a sequence of them.
+        loop: Where somebody waits for it.
+        many: Whether it is executed for each.
+        kind: How it is run.
+    """
+
+    __slots__ = ("_many", "kind")
+
+    def __init__(
+        self,
+        sql: str,
+        given: Parameters | Sequence[Parameters],
+        loop: AbstractEventLoop,
+        many: bool,
+        kind: Kind,
+    ) -> None:
+        Entry.__init__(self, sql, given, loop)
+        self._many = many
+        self.kind = kind
 
     def run(self, raw: sqlite3.Connection, patience: float | None = None) -> bool:
         """
@@ -104,32 +153,6 @@ class Entry:
         raw.execute("RELEASE penstock")
         return cursor
 
-    def leave(self) -> None:
-        """Wait no longer: what is not run by now will not be."""
-        if self.result is None:
-            self.claim()
-        if self.timer is not None:
-            self.timer.cancel()
-
-    def fail(self, error: BaseException) -> None:
-        """Have it end with an error."""
-        self.error = error
-
-    def tell(self) -> None:
-        """Tell who waits for it; in his loop."""
-        future, error = self.future, self.error
-        if future.done():
-            return
-        if error is None:
-            future.set_result(self.result)  # type: ignore[arg-type]  # it was run
-        elif isinstance(error, StopIteration | CancelledError):  # of an adapter: see PEP 479
-            replaced = RuntimeError(f"a parameter raised {type(error).__name__}")
-            replaced.__cause__ = error
-            future.set_exception(replaced)
-        else:
-            future.set_exception(error)
-        self.error = None
-
 
 def deliver(entries: Sequence[Entry]) -> None:
     """
@@ -138,6 +161,10 @@ def deliver(entries: Sequence[Entry]) -> None:
     All at once, when all is done: the first one who wakes up takes the GIL, and gives it back when
     all that wait have gone on, and asked for what they want next.
     """
+    if len(entries) == 1:
+        with suppress(RuntimeError):
+            entries[0].loop.call_soon_threadsafe(entries[0].tell)
+        return
     start = 0
     for end in range(1, len(entries) + 1):
         loop = entries[start].loop

@@ -17,7 +17,8 @@ from penstock.pools._sqlite_group import Group
 from penstock.pools._sqlite_inline import MOVED, Inline
 from penstock.pools._sqlite_lease import Lease, rows_of
 from penstock.pools._sqlite_options import check_options
-from penstock.pools._sqlite_statements import kind_in_group, kind_of
+from penstock.pools._sqlite_reads import Reads
+from penstock.pools._sqlite_statements import kind_in_group
 from penstock.pools._sqlite_stats import SqlitePoolStats
 from penstock.pools._sqlite_store import Store, closed
 from penstock.pools._sqlite_use import Use
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from penstock.pools._sqlite_options import OnConnect, PathLike, Pragmas, Synchronous
-    from penstock.pools._sqlite_work import Parameters, SqliteResult, Take
+    from penstock.pools._sqlite_work import Parameters, SqliteResult
 
 __all__ = ["SqlitePool"]
 
@@ -75,7 +76,7 @@ class SqlitePool:
         writes.
     """
 
-    __slots__ = ("__weakref__", "_group", "_inline", "_name", "_put", "_read", "_store")
+    __slots__ = ("__weakref__", "_fetch", "_group", "_name", "_put", "_read", "_reads", "_store")
 
     def __init__(
         self,
@@ -109,8 +110,10 @@ class SqlitePool:
         check_name(name)
         self._name = name
         self._store = store = Store(options, timer, name)
-        self._inline = Inline(store)
-        self._read = self._inline.read
+        inline = Inline(store)
+        self._read = inline.read
+        self._reads = Reads(store, inline.supply)
+        self._fetch = self._reads.fetch
         self._group = Group(store)
         self._put = self._group.put
         _components.enter(self)
@@ -161,7 +164,7 @@ class SqlitePool:
         store = self._store
         if store.refusal is not None:
             store.check()
-        kind_of(sql)
+        kind_in_group(sql)
         row = self._read(sql, params, work.take_one)
         return row if row is not MOVED else await self._fetch(sql, params, work.take_one)
 
@@ -170,7 +173,7 @@ class SqlitePool:
         Return all rows of what a statement gives; see `fetchone`.
         """
         self._store.check()
-        kind_of(sql)
+        kind_in_group(sql)
         rows: list[Any] = self._read(sql, params, work.take_all)
         return rows if rows is not MOVED else await self._fetch(sql, params, work.take_all)
 
@@ -179,7 +182,7 @@ class SqlitePool:
         Return the first column of the first row, or None; see `fetchone`.
         """
         self._store.check()
-        kind_of(sql)
+        kind_in_group(sql)
         value = self._read(sql, params, work.take_value)
         return value if value is not MOVED else await self._fetch(sql, params, work.take_value)
 
@@ -211,7 +214,8 @@ class SqlitePool:
             store.check()
         entry = self._put(sql, params, False, kind_in_group(sql))
         try:
-            return await entry.future
+            result: SqliteResult = await entry.future
+            return result  # noqa: RET504  # it has a type now
         finally:
             entry.leave()
 
@@ -222,7 +226,8 @@ class SqlitePool:
         self._store.check()
         entry = self._put(sql, rows_of(rows), True, kind_in_group(sql))
         try:
-            return await entry.future
+            result: SqliteResult = await entry.future
+            return result  # noqa: RET504  # it has a type now
         finally:
             entry.leave()
 
@@ -309,9 +314,9 @@ class SqlitePool:
         loop = get_running_loop()
         until = None if seconds is None else loop.time() + seconds
         try:
-            await finish(store, self._group, until)
+            await finish(store, self._group, self._reads, until)
         except TimeoutError:
-            await kill(store, self._group)
+            await kill(store, self._group, self._reads)
 
     async def __aenter__(self) -> Self:
         self._store.check()
@@ -331,14 +336,14 @@ class SqlitePool:
         """
         Return what the pool has done so far.
         """
-        store = self._store
+        store, reads = self._store, self._reads
         counts, readers, writer = store.counts, store.reader.line, store.writer.line
         return SqlitePoolStats(
             readers=sum(not writes for writes in list(store.links.values())),
             readers_busy=readers.in_use,
             writer_busy=writer.in_use,
-            waiting=readers.waiting + writer.waiting,
-            pending=self._group.pending,
+            waiting=max(readers.waiting - reads.in_line, 0) + len(reads.pending) + writer.waiting,
+            pending=len(self._group.pending),
             reads=counts.reads,
             inline=counts.inline,
             moved=counts.moved,
@@ -358,28 +363,6 @@ class SqlitePool:
         name = "" if self._name is None else f", name={self._name!r}"
         state = "closed" if self.closed else f"readers={self._store.options.readers}"
         return f"SqlitePool({self.path!r}, {state}{name})"
-
-    # --- in threads -------------------------------------------------------------------------------
-
-    async def _fetch(self, sql: str, params: Parameters, take: Take[T]) -> T:
-        """Read in a thread."""
-        store = self._store
-        use = Use(store.reader)
-        await use.acquire()
-        try:
-            result = await use.call(_fetch_and_supply, store, self._inline, sql, params, take)
-        finally:
-            use.end()
-        store.counts.reads += 1
-        return result
-
-
-def _fetch_and_supply(
-    use: Use, store: Store, inline: Inline, sql: str, params: Parameters, take: Take[T]
-) -> T:
-    result = work.fetch_alone(use, store, sql, params, take)
-    inline.supply()
-    return result
 
 
 _components.describe("sqlite_pool", SqlitePoolStats, SQLITE_POOL_FIELDS)

@@ -54,7 +54,7 @@ def kind_in_group(sql: str) -> Kind:
     """
     kind = kind_of(sql)
     if kind == "nested":
-        raise ValueError("savepoints are for blocks of write()")
+        raise ValueError("savepoints are for blocks of read() and write()")
     return kind
 
 

@@ -21,7 +21,6 @@ __all__ = [
     "execute",
     "execute_many",
     "fetch",
-    "fetch_alone",
     "open_cursor",
     "rollback",
     "take_all",
@@ -127,13 +126,6 @@ def open_cursor(use: Use, sql: str, parameters: Parameters) -> sqlite3.Cursor:
     cursor = _inside(use.link.raw).execute(sql, parameters)
     use.keep(cursor)
     return cursor
-
-
-def fetch_alone(use: Use, store: Store, sql: str, parameters: Parameters, take: Take[T]) -> T:
-    """Execute a statement that reads, without a transaction around it, and take what it gives."""
-    assert use.link is not None
-    raw, patience = use.link.raw, store.options.busy_timeout
-    return persist(lambda: take(raw.execute(sql, parameters)), patience, use.stopped)
 
 
 def transact(

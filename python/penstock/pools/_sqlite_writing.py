@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections import deque
 
     from penstock.pools._sqlite_connection import Link
-    from penstock.pools._sqlite_entry import Entry
+    from penstock.pools._sqlite_entry import Write
     from penstock.pools._sqlite_store import Store
 
 __all__ = ["Writing"]
@@ -33,7 +33,7 @@ class Writing:
 
     __slots__ = ("_link", "_pending", "_store")
 
-    def __init__(self, store: Store, pending: deque[Entry]) -> None:
+    def __init__(self, store: Store, pending: deque[Write]) -> None:
         self._store = store
         self._pending = pending
         self._link: Link | None = None
@@ -92,7 +92,7 @@ class Writing:
         deliver(entries)
         return taken, None
 
-    def _fill(self, raw: sqlite3.Connection, count: int) -> tuple[int, list[Entry]]:
+    def _fill(self, raw: sqlite3.Connection, count: int) -> tuple[int, list[Write]]:
         """Execute statements in one transaction, as long as there is one."""
         pending, entries, taken = self._pending, [], 0
         while taken < count and pending:
@@ -124,7 +124,7 @@ class Writing:
         self._store.counts.rollbacks += 1
         return False
 
-    def _retry(self, raw: sqlite3.Connection, entry: Entry) -> None:
+    def _retry(self, raw: sqlite3.Connection, entry: Write) -> None:
         """Write a statement in a transaction of its own."""
         try:
             self._begin(raw)
