@@ -12,6 +12,7 @@ import penstock
 SOURCE = Path(penstock.__file__).parent
 
 FLOORS = {
+    "_lazy": 0,  # how packages of any floor import their names
     "_native": 1, "_pure": 1,
     "_backend": 2,
     "errors": 3, "_types": 3, "_clock": 3, "_components": 3, "json": 3,
