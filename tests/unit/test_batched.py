@@ -201,3 +201,22 @@ def test_wrong_use_is_refused_at_once() -> None:
         same(1, 2)
     with pytest.raises(RuntimeError, match="submit_threadsafe"):
         same(1)
+
+
+@batched(linger=0)
+async def triple(numbers: list[int]) -> list[int]:
+    return [3 * number for number in numbers]
+
+
+def test_function_that_is_put_into_a_class_remains_a_function() -> None:
+    class Holder:
+        call = triple
+        other = batched(linger=0)(lambda self, numbers: numbers)
+
+    async def main() -> None:
+        assert await triple(1) == 3
+        assert await Holder.call(2) == 6
+        assert await Holder().other(3) == 3
+        await triple.aclose()
+
+    run(main())

@@ -270,3 +270,46 @@ def test_task_factory_that_fails_fails_the_batch() -> None:
         assert_balanced(batcher)
 
     run(main())
+
+
+class Stubborn(Exception):
+    """Lets nobody change it."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+
+class Fixed(Exception):
+    """Has a cause that is none."""
+
+    __cause__ = property(lambda self: None)  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize("kind", [Stubborn, Fixed])
+def test_error_that_cannot_be_changed_reaches_all(kind: type[Exception]) -> None:
+    async def handler(items: list[int]) -> list[int]:
+        raise kind
+
+    assert [type(each) for each in run(outcomes(handler))] == [kind] * 3
+
+
+def test_error_whose_copy_ends_the_program_leaves_nobody_behind() -> None:
+    class Stop(BaseException):
+        pass
+
+    class Fatal(Exception):
+        def __copy__(self) -> Fatal:
+            raise Stop
+
+    async def handler(items: list[int]) -> list[int]:
+        raise Fatal
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        batcher = Batcher(handler, linger=0)
+        found = await asyncio.gather(*map(batcher.submit, range(3)), return_exceptions=True)
+        assert [type(each) for each in found] == [BatchCancelled] * 3
+        await batcher.aclose()
+        assert_balanced(batcher)
+
+    asyncio.run(main())

@@ -11,6 +11,7 @@ from tests.loading import settle
 from tests.steps import run
 
 from penstock import Batcher, ItemDropped, LimitExceeded
+from penstock.batching import _admission
 from penstock.batching._options import OnFull
 
 
@@ -140,7 +141,10 @@ def test_cancelled_items_make_room_first(on_full: OnFull) -> None:
     run(main())
 
 
-def test_queue_is_not_swept_for_each_that_is_turned_away() -> None:
+def test_queue_is_not_swept_for_each_that_is_turned_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [0.0]
+    monkeypatch.setattr(_admission, "monotonic", lambda: seconds[0])
+
     async def main() -> None:
         handler = Handler(held=True)
         sweeps = []
@@ -148,6 +152,7 @@ def test_queue_is_not_swept_for_each_that_is_turned_away() -> None:
         class Watched(Batcher[int, int]):
             def _sweep(self) -> int:
                 sweeps.append(self.pending)
+                seconds[0] += 1
                 return super()._sweep()
 
         batcher = Watched(handler, linger=0, max_items=1, max_pending=800)
@@ -158,7 +163,13 @@ def test_queue_is_not_swept_for_each_that_is_turned_away() -> None:
         for _ in range(1000):
             with pytest.raises(LimitExceeded):
                 batcher.put_nowait(1)
-        assert len(sweeps) <= 10
+        assert len(sweeps) == 10
+        # Nor is there much to wait for when time goes by.
+        for _ in range(5):
+            seconds[0] += 21
+            with pytest.raises(LimitExceeded):
+                batcher.put_nowait(1)
+        assert len(sweeps) == 15
         for future in futures:
             future.cancel()
         for number in range(200):

@@ -174,3 +174,44 @@ def test_handler_may_do_with_its_list_what_it_likes() -> None:
         return results
 
     assert run(outcomes(handler)) == [1, 2, 3]
+
+
+class Short(list[int]):
+    """Says that it is longer than it is."""
+
+    def __iter__(self) -> Any:
+        return iter([1])
+
+
+class Angry(tuple[int, ...]):
+    """Cannot be looked through."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Any:
+        raise ValueError("not me")
+
+
+@pytest.mark.parametrize(("kind", "error"), [(Short, BatchSizeMismatch), (Angry, ValueError)])
+def test_sequence_that_is_not_what_it_seems_fails_all(kind: Any, error: type[Exception]) -> None:
+    async def handler(items: list[int]) -> Any:
+        return kind(items)
+
+    assert [type(each) for each in run(outcomes(handler))] == [error] * 3
+
+
+def test_callback_of_a_thread_may_have_the_list_of_results() -> None:
+    async def main() -> None:
+        kept: list[int] = []
+
+        async def handler(items: list[int]) -> list[int]:
+            kept.extend(items)
+            return kept
+
+        async with Batcher(handler, linger=0) as batcher:
+            futures = [batcher.submit_threadsafe(number) for number in range(3)]
+            futures[0].add_done_callback(lambda _: kept.clear())
+            await asyncio.gather(*map(asyncio.wrap_future, futures))
+            assert [future.result() for future in futures] == [0, 1, 2]
+
+    run(main())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import threading
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from tests.steps import now, run
 from tests.threads import LIMIT, spawn
 
 from penstock import Batcher, ClosedError, ItemTimeout, LimitExceeded
+from penstock.bench._virtual_loop import VirtualLoop
 
 
 def test_threads_get_their_own_results() -> None:
@@ -245,3 +248,87 @@ def test_drop_oldest_from_a_thread_reaches_the_waiter_in_the_loop() -> None:
 
     # In debug mode the loop complains of what another thread does to its futures.
     asyncio.run(main(), debug=True)
+
+
+class Stop(BaseException):
+    """What ends programs."""
+
+
+async def fail(items: list[int]) -> list[int]:
+    raise ValueError
+
+
+@pytest.mark.parametrize("how", ["deliver", "fail", "time out", "abandon"])
+def test_callback_that_ends_the_program_gets_in_the_way_of_nobody(how: str) -> None:
+    async def main() -> None:
+        reports: list[Any] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, each: reports.append(each))
+        handler: Any = {"deliver": echo, "fail": fail}.get(how, Handler(held=True))
+        batcher = Batcher(handler, linger=0, item_timeout=1, max_concurrency=2, max_items=2)
+        called: list[object] = []
+
+        def stop(future: object) -> None:
+            called.append(future)
+            raise Stop
+
+        futures = [batcher.submit_threadsafe(number) for number in range(5)]
+        for future in futures:
+            future.add_done_callback(stop)
+            future.add_done_callback(called.append)
+        waiter = batcher.submit(9)
+        await settle()
+        if how == "abandon":
+            await batcher.aclose(drain=False)
+        await asyncio.wait([waiter])
+        await settle()
+        assert Counter(called) == dict.fromkeys(futures, 2)
+        assert [type(each["exception"]) for each in reports] == [Stop] * 5
+        if how != "deliver":
+            assert waiter.exception() is not None
+        await batcher.aclose(drain=False)
+        assert_balanced(batcher)
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+
+
+def test_interrupt_in_a_callback_goes_on_out_of_the_loop() -> None:
+    futures: list[Any] = []
+
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    async def main() -> None:
+        batcher = Batcher(echo, linger=0)
+        futures.extend(map(batcher.submit_threadsafe, range(3)))
+        futures[0].add_done_callback(interrupt)
+        await asyncio.Event().wait()
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert [future.result(0) for future in futures] == [0, 1, 2]
+
+
+def test_what_a_callback_sets_in_its_context_stays_there() -> None:
+    place = contextvars.ContextVar("place", default="nowhere")
+    seen: list[str] = []
+
+    async def main() -> None:
+        gate = asyncio.Event()
+
+        async def handler(items: list[int]) -> list[int]:
+            seen.append(place.get())
+            await gate.wait()
+            return items
+
+        batcher = Batcher(handler, linger=0, item_timeout=1)
+        future = batcher.submit_threadsafe(0)
+        future.add_done_callback(lambda _: place.set("in a callback") and None)
+        with pytest.raises(ItemTimeout):
+            await asyncio.wrap_future(future)
+        gate.set()
+        await batcher.submit(1)
+        await batcher.aclose()
+
+    run(main())
+    assert seen == ["nowhere", "nowhere"]

@@ -298,3 +298,57 @@ def test_batch_size_stays_between_one_and_the_most() -> None:
         await batcher.aclose()
 
     run(main())
+
+
+@pytest.mark.parametrize("late", [1e10, -1e300])
+def test_timer_that_goes_too_far_costs_nobody_an_item(late: float) -> None:
+    async def main() -> None:
+        reading = 5.0
+        batcher = Batcher(echo, linger=1, timer=lambda: reading)
+        futures = list(map(batcher.submit, range(3)))
+        await settle()
+        reading = late
+        assert await asyncio.gather(*futures) == [0, 1, 2]
+        assert await batcher.submit(3) == 3
+        reading = 6.0
+        assert await batcher.submit(4) == 4
+        await batcher.aclose()
+        assert_balanced(batcher)
+
+    run(main())
+
+
+@pytest.mark.parametrize("broken", ["_take", "_age"])
+def test_pump_goes_on_after_an_error(broken: str) -> None:
+    errors: list[object] = []
+
+    class Broken(Batcher[int, int]):
+        """Fails once."""
+
+        is_broken = True
+
+        def _fail(self) -> None:
+            if self.is_broken:
+                self.is_broken = False
+                errors.append(1)
+                raise OverflowError
+
+        def _take(self, items: int, weight: int | None) -> Any:
+            if broken == "_take":
+                self._fail()
+            return super()._take(items, weight)
+
+        def _age(self) -> float | None:
+            if broken == "_age":
+                self._fail()
+            return super()._age()
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, each: errors.append(each))
+        batcher = Broken(echo, linger=1)
+        assert await asyncio.gather(batcher.submit(0), batcher.submit(1)) == [0, 1]
+        await batcher.aclose()
+        assert len(errors) == 2
+        assert_balanced(batcher)
+
+    run(main())

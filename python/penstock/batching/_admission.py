@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import Future, _get_running_loop
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from penstock.batching._results import fail
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Admission"]
 
-#: After a sweep that found nothing the next one comes when this part of the queue was turned away.
+#: After a sweep that found nothing the next one comes when this part of the queue was turned away,
 _PAUSE = 8
+#: or after so many times as long as the sweep took.
+_REST = 20
 
 
 class Admission:
@@ -31,14 +34,15 @@ class Admission:
         tally: Where it is counted.
     """
 
-    __slots__ = ("_options", "_pause", "_ring", "_tally")
+    __slots__ = ("_options", "_pause", "_ring", "_tally", "_until")
 
     def __init__(self, ring: Ring, options: Options, tally: Tally) -> None:
         self._ring = ring
         self._options = options
         self._tally = tally
-        #: How many are turned away before the queue is swept again.
+        #: How many are turned away before the queue is swept again, and until when at most.
         self._pause = 0
+        self._until = 0.0
 
     def admit(self, item: object, future: AnyFuture | None, weight: int) -> bool:
         """
@@ -90,11 +94,14 @@ class Admission:
     def _may_sweep(self) -> bool:
         """Whether there is room once what was cancelled is removed."""
         # Threads may come in between: then there is a sweep more, or one less.
-        if self._pause > 0:
+        start = monotonic()
+        if self._pause > 0 and start < self._until:
             self._pause -= 1
             return False
         if self._ring._sweep():
             return True
+        end = monotonic()
+        self._until = end + _REST * (end - start)
         self._pause = (self._options.max_pending or 0) // _PAUSE
         return False
 

@@ -12,7 +12,7 @@ from penstock.batching._options import Options
 from penstock.flow._callables import check_function, name_of
 
 if TYPE_CHECKING:
-    from asyncio import Future
+    from asyncio import AbstractEventLoop, Future
     from collections.abc import Awaitable, Callable, Sequence
     from datetime import timedelta
     from typing import Self, TypeAlias, Unpack
@@ -86,11 +86,15 @@ class BatchedFunction(Generic[T, R]):
         self._is_method = False
         self._batcher: Batcher[T, R] | None = None
         self._owned: dict[int, _Owned] = {}
+        # In which an instance was kept alive last.
+        self._loop: AbstractEventLoop | None = None
         # Reentrant: an instance may be collected meanwhile.
         self._lock = RLock()
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._is_method = True
+        # Not if a function from elsewhere is put into a class.
+        inside = getattr(self.__wrapped__, "__qualname__", "").rpartition(".")[0]
+        self._is_method = self._is_method or inside == owner.__qualname__
 
     @overload
     def __call__(self, item: T, /) -> Future[R]: ...
@@ -165,6 +169,20 @@ class BatchedFunction(Generic[T, R]):
                     owned = self._owned[number] = self._make(instance, number)
         return owned
 
+    def _keep(self, owned: _Owned, instance: object) -> None:
+        """Keep an instance alive until there is nothing left to do, or its event loop is closed."""
+        owned.alive = instance
+        loop = owned.batcher._loop
+        if loop is not self._loop:
+            let_go = []  # they die without the lock
+            with self._lock:
+                self._loop = loop
+                for each in self._owned.values():
+                    bound = each.batcher._loop
+                    if bound is not None and bound.is_closed():
+                        let_go.append(each.alive)
+                        each.alive = None
+
     def _make(self, instance: object, number: int) -> _Owned:
         owned_by = self._owned
 
@@ -199,7 +217,8 @@ class BatchedMethod(Generic[T, R]):
         """
         owned = self.__func__._own(self.__self__)
         future: Future[R] = owned.batcher.submit(item)
-        owned.alive = self.__self__  # until there is nothing left to do
+        if owned.alive is None:
+            self.__func__._keep(owned, self.__self__)
         return future
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import shield
+from threading import RLock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from penstock import _backend, _components
@@ -18,6 +19,7 @@ from penstock.batching._run import inside
 from penstock.batching._stats import BatcherStats
 from penstock.batching._thread_future import ThreadFuture
 from penstock.batching._timeouts import Timeouts
+from penstock.flow._checks import MAX_INT
 from penstock.flow._deadline import ambient, sooner
 
 if TYPE_CHECKING:
@@ -282,6 +284,19 @@ class Batcher(_backend.Ring, Generic[T, R]):
         closed = ", closed" if self.closed else ""
         return f"Batcher({self._options.handler!r}, {state}{closed}{name})"
 
+    def _begin_anew(self) -> object:
+        """Be empty in a forked process, and bound to no loop; see `_forks`."""
+        loop, pump, was_closed = self._loop, self._pump, self._closed
+        if loop is None or loop.is_closed():
+            pump.tally.lock = RLock()  # somebody may have held it
+            return None
+        begun = loop, pump, self._timeouts, self._closing, self._take(MAX_INT, None)
+        self._set_up(self._options)
+        self._pump.context, self._pump.on_idle = pump.context, pump.on_idle
+        if was_closed:
+            self._close()
+        return begun
+
     # --- hooks of the ring ------------------------------------------------------------------------
 
     def _wake(self) -> None:
@@ -289,7 +304,7 @@ class Batcher(_backend.Ring, Generic[T, R]):
         self._binding.wake()
 
     def _elsewhere(self) -> None:
-        """Move on to the loop that something is put in, if the one before is closed."""
+        """Move on to the loop that something is put in, if the one before is closed by now."""
         self._binding.move()
 
     def _refuse(self, item: T, weight: int) -> None:
@@ -328,7 +343,7 @@ class Batcher(_backend.Ring, Generic[T, R]):
             RuntimeError: This is called by the handler.
         """
         batch = inside.get()
-        if batch is not None and batch.pump is self._pump and not batch.is_over:
+        if batch is not None and batch.pump is self._pump and not batch.has_ended:
             raise RuntimeError(f"{what}() of a batcher would wait for the handler that calls it")
 
 

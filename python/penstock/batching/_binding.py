@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from asyncio import Future, _get_running_loop
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from penstock.batching import _forks
 from penstock.batching._results import fail
 from penstock.errors import WrongEventLoop
 from penstock.flow._deadline import ambient
@@ -51,25 +52,27 @@ class Binding:
             raise RuntimeError(message)
         bound = self._pump.ring._loop
         if bound is not loop:
-            # Two threads may come with a loop each.
-            with self._pump.tally.lock:
-                self._bind(loop)
+            self._bind(loop)
             self._wake(loop)
         return loop
 
     def _bind(self, loop: AbstractEventLoop) -> None:
-        ring = self._pump.ring
-        bound = ring._loop
-        if bound is not None:
-            if not bound.is_closed():
-                title = self._pump.options.title
-                message = f"{title} is bound to another event loop: use submit_threadsafe()"
-                raise WrongEventLoop(message)
-            self._pump.forget_loop()
-            self._timeouts.restart()
-        ring._bind(loop, loop.create_future, _get_running_loop, ambient)
-        if bound is not None:
-            self._keep(bound)
+        pump, ring = self._pump, self._pump.ring
+        # Two threads may come with a loop each. Under the lock nobody's code runs, nothing dies.
+        with pump.tally.lock:
+            bound = ring._loop
+            if bound is not None and not bound.is_closed():
+                message = f"{pump.options.title} is bound to another event loop"
+                raise WrongEventLoop(f"{message}: use submit_threadsafe()")
+            lost, _waiters = pump.forget_loop()
+            ring._bind(loop, loop.create_future, _get_running_loop, ambient)
+        if bound is None:
+            _forks.enter(cast("_forks.Bound", ring))
+            return
+        self._timeouts.restart()
+        self._keep(bound)
+        for batch in lost:
+            batch.lose()
 
     def _keep(self, closed: AbstractEventLoop) -> None:
         """Drop what can only be awaited in a closed loop, and keep the rest in its order."""

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Clock"]
 
+#: Seconds, about three centuries either way, that the ring can count in nanoseconds.
+_MAX_SECONDS = 9e9
+
 logger = logging.getLogger("penstock.batching")
 
 
@@ -27,7 +30,7 @@ class Clock:
 
     def __call__(self) -> float:
         try:
-            seconds = check_number("what timer returns", self._timer())
+            seconds = _check(self._timer())
         except Exception:
             if not self._has_failed:
                 self._has_failed = True
@@ -35,3 +38,10 @@ class Clock:
         else:
             self._last = seconds
         return self._last
+
+
+def _check(reading: object) -> float:
+    seconds = check_number("what timer returns", reading)
+    if abs(seconds) > _MAX_SECONDS:
+        raise ValueError(f"what timer returns must be at most {_MAX_SECONDS:g}, got {seconds!r}")
+    return seconds

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from asyncio import get_running_loop, shield
-from typing import TYPE_CHECKING, Generic, Literal, NoReturn, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, overload
 
 from penstock import _components
+from penstock.batching import _forks
 from penstock.batching._loader_answers import cut, settle
 from penstock.batching._loader_batcher import KeyBatcher
 from penstock.batching._loader_calls import Calls
-from penstock.batching._loader_checks import check_functions, values_in
+from penstock.batching._loader_checks import check_functions, refuse, values_in
 from penstock.batching._loader_stats import LOADER_FIELDS, LoaderStats
 from penstock.batching._options import seconds_or_zero
 from penstock.batching._run import inside
-from penstock.errors import ClosedError, RecursiveLoad, WrongEventLoop
+from penstock.errors import RecursiveLoad, WrongEventLoop
 from penstock.flow._callables import name_of
 from penstock.flow._checks import check_name
 from penstock.flow._deadline import ambient
@@ -324,10 +325,9 @@ class Loader(Generic[K, V]):
         loop = get_running_loop()
         if loop is not self._loop:
             self._bind(loop)
-            self._closing = None
-        if self._closing is None:
+        if self._closing is None or self._closing.cancelled():
             self._calls.is_closing = True
-            self._begin = _refuse
+            self._begin = refuse
             if drain:
                 self._batcher.hand_in()
             else:
@@ -363,9 +363,20 @@ class Loader(Generic[K, V]):
         if self._loop is not None:
             if not self._loop.is_closed():
                 raise WrongEventLoop("the Loader is bound to another event loop")
-            self._calls.reset(self._waiting)
-            self._batcher.drop()
+            self._forget()
+        _forks.enter(self)
         self._loop = loop
+
+    def _forget(self) -> None:
+        self._calls.reset(self._waiting)
+        self._batcher.drop()
+        self._loop = self._closing = None
+
+    def _begin_anew(self) -> object:
+        """Know of no load in a forked process; see `_forks`."""
+        begun = self._loop, self._closing, self._calls.begun()
+        self._forget()
+        return begun
 
     def _join(self, flight: Flight[K, V], future: Future[V]) -> None:
         """Wait together with others."""
@@ -383,10 +394,6 @@ class Loader(Generic[K, V]):
             await self._batcher.aclose(drain=drain, timeout=seconds)
         finally:
             self._calls.close(is_over=True)
-
-
-def _refuse() -> NoReturn:
-    raise ClosedError("the Loader is closed")
 
 
 _components.describe("loader", LoaderStats, LOADER_FIELDS)

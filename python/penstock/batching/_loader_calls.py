@@ -201,6 +201,11 @@ class Calls(Generic[K, V]):
         for left in (self.flights, self.cleared, self._joined, self._running):
             left.clear()
 
+    def begun(self) -> object:
+        """Return all that `reset` forgets."""
+        mappings = self.flights, self.cleared, self._joined, self._dead
+        return [*self._running, *(each.copy() for each in mappings)]
+
     async def run(self, chunks: list[list[Flight[K, V]]]) -> None:
         """Load the keys of a batch; errors are for those who wait, the batcher sees none."""
         is_cleared = bool(self.cleared)

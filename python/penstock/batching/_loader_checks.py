@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from penstock.errors import ClosedError
 from penstock.flow._callables import check_function
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["check_functions", "values_in"]
+__all__ = ["check_functions", "refuse", "values_in"]
 
 V = TypeVar("V")
 
@@ -30,3 +31,8 @@ def values_in(cache: bool | MutableMapping[Hashable, V]) -> MutableMapping[Hasha
         got = type(cache).__name__
         raise TypeError(f"cache must be a bool or a mutable mapping, got {got}")
     return cache
+
+
+def refuse() -> NoReturn:
+    """Say that it is too late."""
+    raise ClosedError("the Loader is closed")

@@ -91,11 +91,21 @@ class Pump:
                     self._dispatch(reason)
                 if not self._listen():
                     break
+        except BaseException:
+            self._recover()
+            raise
         finally:
             self._is_pumping = False
-        self._tell()
+        self.tell()
 
-    def _tell(self) -> None:
+    def _recover(self) -> None:
+        """See to it that the pump runs again after an error."""
+        self._disarm()
+        loop = self.ring._loop
+        if self.ring._listen(1, None) and loop is not None:
+            loop.call_later(_PAUSE, self.run, context=self.context)
+
+    def tell(self) -> None:
         """Tell who waits for an end of something."""
         if self._waiters:
             self._tell_waiters()
@@ -165,7 +175,7 @@ class Pump:
             batch.fail(RuntimeError(f"cannot run a batch: {error!r}"), is_own=True)
             return
         task.add_done_callback(batch.on_task_done)
-        if self.options.cancel_abandoned and not batch.is_over:
+        if not batch.is_over:
             batch.watch()
 
     def ended(self, batch: Batch, seconds: float, *, is_going_on: bool) -> None:
@@ -179,7 +189,7 @@ class Pump:
             return
         # Whoever cancels the tasks of a loop is about to close it: what runs no more in there is
         # left for the next loop. If the loop goes on, so does this.
-        self._tell()
+        self.tell()
         loop = self.ring._loop
         if loop is not None:
             loop.call_later(_PAUSE, self.run, context=self.context)
@@ -239,7 +249,7 @@ class Pump:
     def _tell_waiters(self) -> None:
         head = self.ring._head
         # Of the batches that run the lowest number.
-        start = min((batch.start for batch in self.running if not batch.is_over), default=MAX_INT)
+        start = min((batch.start for batch in self.running if self._counts(batch)), default=MAX_INT)
         still = []
         for mark, future in self._waiters:
             if future.done():
@@ -249,6 +259,11 @@ class Pump:
             else:
                 still.append((mark, future))
         self._waiters = still
+
+    def _counts(self, batch: Batch) -> bool:
+        """Whether there is something to wait for in a batch that runs."""
+        # Nobody may wait for what a handler does; it is to be done all the same before the end.
+        return not batch.is_over or self.is_closing
 
     def batch_of(self, future: AnyFuture) -> Batch | None:
         """Return the batch that somebody's item is in, None while it waits."""
@@ -269,14 +284,19 @@ class Pump:
         for batch in list(self.running):
             batch.revoke()
             ended += batch.fail(error(), is_own=True)
-        self._tell()
+        self.is_closing = False  # there was time enough
+        self.tell()
         return ended
 
-    def forget_loop(self) -> None:
-        """Start anew in another event loop: what has run in the old one never ends."""
-        for batch in self.running:
-            batch.lose()
-        self.running.clear()
-        self._waiters.clear()
+    def forget_loop(self) -> tuple[set[Batch], object]:
+        """
+        Start anew in another event loop: what has run in the old one never ends.
+
+        Returns:
+            The batches that are lost, and what else is to be let go of.
+        """
+        lost, waiters = self.running, self._waiters
+        self.running, self._waiters = set(), []
         self._timer = None
         self._is_pumping = False
+        return lost, waiters

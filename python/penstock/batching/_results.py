@@ -65,8 +65,8 @@ def check_results(results: object, expected: int, handler: object) -> Sequence[A
         BatchSizeMismatch: It has another length.
     """
     found: Sequence[Any]
-    if isinstance(results, list | tuple):
-        found = results
+    if type(results) in (list, tuple):
+        found = cast("Sequence[Any]", results)
     else:
         kind = type(results)
         # Not hasattr of the object, which may be a mock of anything.
@@ -74,6 +74,7 @@ def check_results(results: object, expected: int, handler: object) -> Sequence[A
         if not is_sequence or isinstance(results, _NO_RESULTS):
             what = f"a sequence of {expected} results, got {kind.__name__}"
             raise TypeError(f"handler {name_of(handler)} must return {what}")
+        # Of a subclass too: what it says of its length need not be so.
         found = list(cast("Sequence[Any]", results))
     got = len(found)
     if got != expected:
@@ -120,10 +121,10 @@ def _copied(error: Exception, chained: bool) -> Exception:
         notes = getattr(error, "__notes__", None)
         if isinstance(notes, list):
             other.__notes__ = notes.copy()
-    except Exception:  # it wants arguments of its own
+        other.__traceback__ = error.__traceback__
+        other.__cause__ = error if chained else error.__cause__
+    except Exception:  # it wants arguments of its own, or lets nobody change it
         return error
-    other.__traceback__ = error.__traceback__
-    other.__cause__ = error if chained else error.__cause__
     return other
 
 

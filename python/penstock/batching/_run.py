@@ -14,6 +14,7 @@ from penstock.flow._callables import name_of
 
 if TYPE_CHECKING:
     from asyncio import Task
+    from collections.abc import Sequence
 
     from penstock.batching._pump import Pump
     from penstock.batching._results import AnyFuture
@@ -37,8 +38,8 @@ class Batch:
     """
 
     __slots__ = (
-        "_began", "_has_ended", "_is_revoked", "_loop", "_members", "_watched", "expired",
-        "futures", "is_over", "items", "pump", "start", "task", "waited",
+        "_began", "_loop", "_members", "_watched", "expired", "futures", "has_ended", "is_over",
+        "is_revoked", "items", "pump", "start", "task", "waited",
     )  # fmt: skip
 
     def __init__(
@@ -60,8 +61,10 @@ class Batch:
         self.is_over = False
         #: How many of them ran out of time.
         self.expired = 0
-        self._has_ended = False
-        self._is_revoked = False
+        #: Whether the handler is done.
+        self.has_ended = False
+        #: Whether it was cancelled by this library.
+        self.is_revoked = False
         self._watched = 0
         self._members: set[AnyFuture | None] | None = None
         self._began: float | None = None
@@ -90,7 +93,7 @@ class Batch:
             self._end()
 
     def watch(self) -> None:
-        """Cancel the handler once nobody waits for any item any more."""
+        """See to it that the batch is over once nobody waits for any item any more."""
         futures = self.futures
         index = self._watched
         # One living future at a time is asked to tell.
@@ -103,7 +106,11 @@ class Batch:
                 future.add_done_callback(self._on_done)
                 return
             index += 1
-        self.revoke()
+        self.is_over = True
+        self.pump.tally.discarded += len(futures) - self.expired
+        if self.pump.options.cancel_abandoned:
+            self.revoke()
+        self.pump.tell()
 
     def _on_done(self, _: object) -> None:
         if not self.is_over:
@@ -111,16 +118,22 @@ class Batch:
 
     def revoke(self) -> None:
         """Cancel the handler."""
-        self._is_revoked = True
+        self.is_revoked = True
         if self.task is not None:
             self.task.cancel()
 
     def on_task_done(self, task: Task[None]) -> None:
         """Make sure of the end: a task that is cancelled before its first step runs nothing."""
-        if not self._has_ended:
+        if not self.is_over:
             self.fail(self._cancelled(None), is_own=True)
+        if not self.has_ended:
             self._end()
-        self.task = None  # its context leads back here
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Keep nothing alive: the contexts of what the handler has begun lead here."""
+        self.task = self._members = None
+        self.items, self.futures = [], []
 
     def _deliver(self, results: object) -> None:
         """Give each waiter the result of its own item."""
@@ -132,7 +145,7 @@ class Batch:
             tally.completed += len(futures)
             return
         try:
-            checked = check_results(results, len(futures), self.pump.options.handler)
+            checked = self._check(results)
         except Exception as error:
             self.fail(settable(error), is_own=True)
             return
@@ -154,6 +167,11 @@ class Batch:
         if errors:
             gone += self._fail_some(errors)
         tally.discarded += gone - self.expired
+
+    def _check(self, results: object) -> Sequence[Any]:
+        checked = check_results(results, len(self.futures), self.pump.options.handler)
+        # Callbacks of threads run while results are handed over, and may have the list.
+        return list(checked) if self.pump.has_threads else checked
 
     def _fail_some(self, errors: list[tuple[AnyFuture | None, Exception]]) -> int:
         """Give items errors of their own; return for how many nobody waited any more."""
@@ -183,35 +201,36 @@ class Batch:
         """
         if self.is_over:
             return 0
-        self.is_over = True
         waiting = [each for each in self.futures if each is not None and not each.done()]
+        errors = list(copies(error, len(waiting), chained=not is_own))
+        self.is_over = True
         put = self.futures.count(None)
         told = 0
-        for future, each in zip(
-            waiting, copies(error, len(waiting), chained=not is_own), strict=True
-        ):
+        for future, each in zip(waiting, errors, strict=True):
             told += fail(future, each)
         tally = self.pump.tally
         tally.failed += told + put
         tally.discarded += len(self.futures) - put - told - self.expired
-        if put and not self._is_revoked:
+        if put and not self.is_revoked:
             self._report(put, error)
         return told + put
 
     def lose(self) -> None:
         """Give up, since the event loop was closed: the handler will never end."""
-        if self.is_over:
-            return
-        self.is_over = self._has_ended = True
-        failed = 0
-        for future in self.futures:
-            if future is None:
-                failed += 1
-            elif isinstance(future, ThreadFuture):
-                failed += fail(future, BatchCancelled("the event loop of the handler was closed"))
-        tally = self.pump.tally
-        tally.failed += failed
-        tally.discarded += len(self.futures) - failed - self.expired
+        if not self.is_over:
+            self.is_over = True
+            why = "the event loop of the handler was closed"
+            put = failed = self.futures.count(None)
+            for future in self.futures:
+                if isinstance(future, ThreadFuture):
+                    failed += fail(future, BatchCancelled(why))
+            tally = self.pump.tally
+            tally.failed += failed
+            tally.discarded += len(self.futures) - failed - self.expired
+            if put:
+                self._report(put, BatchCancelled(why))
+        self.has_ended = True
+        self._let_go()
 
     def _break_off(self, error: BaseException) -> None:
         """
@@ -228,7 +247,7 @@ class Batch:
         self.fail(self._cancelled(error), is_own=True)
         if isinstance(error, CancelledError):
             task = asyncio.current_task()
-            if self._is_revoked or task is None or not task.cancelling():
+            if self.is_revoked or task is None or not task.cancelling():
                 return
         raise error
 
@@ -254,10 +273,10 @@ class Batch:
 
     def _end(self) -> None:
         """Make room for the next one."""
-        self._has_ended = True
+        self.has_ended = True
         if _get_running_loop() is not self._loop:
             return
         task = self.task or asyncio.current_task()
-        is_going_on = self._is_revoked or task is None or not task.cancelling()
+        is_going_on = self.is_revoked or task is None or not task.cancelling()
         ran = 0.0 if self._began is None else max(0.0, self.pump.clock() - self._began)
         self.pump.ended(self, ran, is_going_on=is_going_on)

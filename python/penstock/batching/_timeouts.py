@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Timeouts"]
 
+#: So many that are done may be behind one that is not.
+_MOST = 1000
+
 
 class Timeouts:
     """
@@ -31,7 +34,7 @@ class Timeouts:
         seconds: The time that each has from when it was accepted, or None.
     """
 
-    __slots__ = ("_is_awake", "_pump", "_queue", "_timer", "seconds")
+    __slots__ = ("_is_awake", "_most", "_pump", "_queue", "_timer", "seconds")
 
     def __init__(self, pump: Pump, seconds: float | None) -> None:
         self._pump = pump
@@ -39,6 +42,8 @@ class Timeouts:
         # All have the same time: who came first is due first, and one timer is enough.
         self._queue: deque[tuple[float, AnyFuture]] = deque()
         self._timer: TimerHandle | None = None
+        #: More than so many are looked through for those that are done.
+        self._most = _MOST
         #: Whether the loop was told that there is something in the queue.
         self._is_awake = False
 
@@ -67,6 +72,9 @@ class Timeouts:
         assert loop is not None
         while queue and queue[0][1].done():
             queue.popleft()
+        if len(queue) > self._most:
+            self._keep(lambda future: not future.done())
+            self._most = max(_MOST, 2 * len(queue))
         if self._timer is None and queue:
             when, future = queue[0]
             if when < 0.0:
@@ -92,11 +100,13 @@ class Timeouts:
         if future.done():
             return
         batch = self._pump.batch_of(future)
-        if not fail(future, error()):
-            return
-        self._pump.tally.expired[batch is not None] += 1
-        if batch is not None:
+        expired = self._pump.tally.expired
+        if batch is None:
+            expired[0] += fail(future, error())
+        else:  # counted first: with the last one the batch is over
             batch.expired += 1
+            expired[1] += 1
+            fail(future, error())
 
     def _late(self) -> ItemTimeout:
         seconds = self.seconds or 0.0
@@ -105,8 +115,16 @@ class Timeouts:
     def restart(self) -> None:
         """Forget the event loop; those that threads wait for have their time anew in the next."""
         self._timer, self._is_awake = None, False
-        still = [future for _, future in self._queue if isinstance(future, ThreadFuture)]
-        self._queue = deque((-1.0, future) for future in still)
+        self._keep(lambda future: isinstance(future, ThreadFuture), -1.0)
+
+    def _keep(self, is_kept: Callable[[AnyFuture], bool], due: float | None = None) -> None:
+        """Keep some of them, in their order; threads may add others meanwhile."""
+        queue = self._queue
+        entries = [queue.popleft() for _ in range(len(queue))]
+        kept = [
+            (when if due is None else due, future) for when, future in entries if is_kept(future)
+        ]
+        queue.extendleft(reversed(kept))
 
     def stop(self) -> None:
         """Forget all of them."""
