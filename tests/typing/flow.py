@@ -93,8 +93,7 @@ def policies() -> None:
     aimd(1, quantile="p99")  # type: ignore[arg-type]
     reading = Resources().read()
     assert_type(reading, ResourceReading)
-    assert_type(reading.cpu, float | None)
-    assert_type(effective_cpus(), float)
+    assert_type((reading.cpu, effective_cpus()), tuple[float | None, float])
 
 
 def limiters() -> None:
@@ -115,8 +114,7 @@ def limiters() -> None:
     assert_type(limiter.stats().latency_short, float | None)
     assert_type((limiter.limit, limiter.in_use, limiter.waiting), tuple[int, int, int])
     assert_type(limiter.max_waiting, int | None)
-    assert_type(limiter.policy, Policy)
-    assert_type(limiter.name, str | None)
+    assert_type((limiter.policy, limiter.name), tuple[Policy, str | None])
     limiter.release(2, outcome="dropped")
     limiter.resize(5)
     with limiter as nothing:
@@ -212,16 +210,14 @@ async def retries(client: Client) -> None:
     assert_type(tried("1", base=2), int)
     assert_type(tried.stats(), RetryStats)
     assert_type(tried.stats().delay_seconds, float)
-    assert_type(tried.__wrapped__("1"), int)
-    assert_type(tried.__name__, str)
+    assert_type((tried.__wrapped__("1"), tried.__name__), tuple[int, str])
     assert_type(await tried_later("1", base=2), int)
     assert_type(tried_later.stats().retries, int)
     assert_type(await asyncio.create_task(tried_later("1")), int)
     assert_type(client.plain(1), str)
     assert_type(client.plain.stats(), RetryStats)
     assert_type(await client.later(1), str)
-    assert_type(Client.plain(client, 1), str)
-    assert_type(Client.of_nobody(1), str)
+    assert_type((Client.plain(client, 1), Client.of_nobody(1)), tuple[str, str])
     assert_type(previous_attempts(), int)
     functions: list[Callable[[str], int]] = [tried, tried.__wrapped__]
     later: list[Callable[[str], Coroutine[Any, Any, int]]] = [tried_later, hedged]
@@ -260,8 +256,7 @@ async def loops_of_attempts() -> int:
 
 def budgets() -> None:
     budget = RetryBudget(ttl=timedelta(seconds=10), timer=lambda: 0.0)
-    assert_type(budget.available, int)
-    assert_type(budget.try_withdraw(), bool)
+    assert_type((budget.available, budget.try_withdraw()), tuple[int, bool])
     assert_type((budget.ttl, budget.min_per_second, budget.ratio), tuple[float, float, float])
     budget.deposit()
     RetryBudget(5)  # type: ignore[call-arg]
@@ -279,8 +274,7 @@ async def limited_later(number: int) -> str:
 
 
 async def deadlines() -> None:
-    assert_type(limited(1), str)
-    assert_type(await limited_later(1), str)
+    assert_type((limited(1), await limited_later(1)), tuple[str, str])
     assert_type(remaining(), float | None)
     with deadline(timedelta(seconds=1)) as limit:
         assert_type(limit.seconds, float)
@@ -317,8 +311,7 @@ async def breakers() -> None:
         timer=lambda: 0.0,
         name="shop",
     )
-    assert_type((breaker.state, breaker.retry_after), tuple[str, float])
-    assert_type(breaker.name, str | None)
+    assert_type((breaker.state, breaker.retry_after, breaker.name), tuple[str, float, str | None])
     assert_type(breaker.stats(), CircuitBreakerStats)
     assert_type(breaker.stats().failure_rate, float)
     assert_type(breaker.call(number_of, "1", base=2), int)
