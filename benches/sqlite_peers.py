@@ -19,6 +19,10 @@ async def start():
 async def end():
     await db.close()
 """
+#: One lock for all tasks: what `bind` makes is a task's own.
+_CONNECT_AND_LOCK: Final = (
+    _CONNECT.replace("return db", "return db, Lock()") + "from asyncio import Lock\n"
+)
 _READ: Final = "async with execute(READ, (k,)) as cursor:\n    row = await cursor.fetchone()"
 
 SQLITE_PEERS: Final[tuple[Contender, ...]] = (
@@ -35,10 +39,9 @@ SQLITE_PEERS: Final[tuple[Contender, ...]] = (
     flow(
         "aiosqlite, a lock for each commit",
         "sqlite",
-        _CONNECT,
+        _CONNECT_AND_LOCK,
         {"write": "async with lock:\n    await execute(WRITE, (k,))\n    await commit()"},
-        bind=f"{SQLITE_TEXTS}from asyncio import Lock\n"
-        "lock, execute, commit = Lock(), c.execute, c.commit",
+        bind=f"{SQLITE_TEXTS}db, lock = c\nexecute, commit = db.execute, db.commit",
         needs="aiosqlite",
     ),
 )

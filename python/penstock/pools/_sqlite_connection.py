@@ -10,6 +10,8 @@ from random import random
 from time import monotonic, perf_counter, sleep, thread_time
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from penstock.pools._sqlite_raw import Raw
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -51,12 +53,13 @@ class Link:
         expires: When it has lived long enough, on the clock of the pool.
     """
 
-    __slots__ = ("expires", "is_broken", "raw", "since", "until")
+    __slots__ = ("_was_lent", "expires", "is_broken", "raw", "since", "until")
 
-    def __init__(self, raw: sqlite3.Connection, expires: float) -> None:
+    def __init__(self, raw: Raw, expires: float) -> None:
         self.raw = raw
         self.expires = expires
         self.is_broken = False
+        self._was_lent = False
         #: When it became idle.
         self.since = 0.0
         #: Of `bound`: by when a statement has to be done, and what time of the CPU it was at the
@@ -90,8 +93,31 @@ class Link:
         with suppress(sqlite3.Error):  # closed
             self.raw.interrupt()
 
+    def lend(self) -> sqlite3.Connection:
+        """Return the connection for the use of others, until `reclaim`."""
+        self._was_lent = True
+        return self.raw.lend()
+
+    def reclaim(self) -> None:
+        """Close what others have left open."""
+        if self._was_lent:
+            self.raw.reclaim()
+
+    def settle(self) -> None:
+        """See whether a connection that was lent, and has no transaction any more, is of use."""
+        if not self._was_lent:
+            return
+        self._was_lent = False
+        # It interrupts what is open still, by means that nobody could note, and what follows then.
+        self.raw.interrupt()
+        try:
+            self.raw.execute("SELECT 1").close()
+        except sqlite3.Error:
+            self.is_broken = True
+
     def rollback(self) -> bool:
         """End a transaction without effect; whether there was one."""
+        self.reclaim()
         if not self.raw.in_transaction:
             return False
         try:
@@ -103,6 +129,7 @@ class Link:
 
     def close(self) -> None:
         """Let go of the database."""
+        self.reclaim()  # it would be held by what is open
         with suppress(sqlite3.Error):
             self.raw.close()
 
@@ -146,9 +173,9 @@ def open_link(
             where ``on_connect`` raised, whatever that was.
     """
     uri = f"{Path(options.path).as_uri()}?mode={'rwc' if writes else 'ro'}"
-    raw: sqlite3.Connection | None = None
+    raw: Raw | None = None
     try:
-        raw = sqlite3.connect(
+        raw = Raw(
             uri,
             timeout=0,
             isolation_level=None,
@@ -159,6 +186,7 @@ def open_link(
         _prepare(raw, options, writes, is_stopped)
     except BaseException as error:
         if raw is not None:
+            raw.reclaim()
             raw.close()
         error.add_note(f"while opening the SQLite database {options.path!r}")
         raise
@@ -181,9 +209,7 @@ def tidy_up(path: str) -> None:
             raw.close()
 
 
-def _prepare(
-    raw: sqlite3.Connection, options: Options, writes: bool, is_stopped: Callable[[], bool]
-) -> None:
+def _prepare(raw: Raw, options: Options, writes: bool, is_stopped: Callable[[], bool]) -> None:
     def patiently(sql: str) -> None:
         persist(lambda: raw.execute(sql).fetchone(), options.busy_timeout, is_stopped)
 
@@ -198,7 +224,8 @@ def _prepare(
     for pragma in options.pragmas:
         patiently(pragma)
     if options.on_connect is not None:
-        options.on_connect(raw)
+        options.on_connect(raw.lend())
+        raw.reclaim()
         raw.commit()
     if not writes:
         raw.execute("PRAGMA query_only=1")

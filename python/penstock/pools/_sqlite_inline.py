@@ -63,7 +63,11 @@ class Inline:
         until[1] = 0.0
         until[0] = due = perf_counter() + limit
         try:
-            result = take(link.raw.execute(sql, parameters))
+            cursor = link.raw.execute(sql, parameters)
+            try:
+                result = take(cursor)
+            finally:
+                cursor.close()  # whoever keeps an error keeps the cursor as well, and its snapshot
         except sqlite3.Error as error:
             code = code_of(error)
             if code == sqlite3.SQLITE_INTERRUPT:

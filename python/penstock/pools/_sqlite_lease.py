@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from penstock._waiters import refuse_loop
@@ -11,7 +12,6 @@ from penstock.pools._sqlite_statements import kind_of
 from penstock.pools._sqlite_use import Use
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import AsyncIterator, Iterable
     from types import TracebackType
 
@@ -164,8 +164,10 @@ class Lease:
         use = self._take()
         use.block()
         try:
-            raw = use.call_here(work.begin, self._lane.store, self._lane.writes)
+            use.call_here(work.begin, self._lane.store, self._lane.writes)
             use.occupy()
+            assert use.link is not None
+            raw = use.link.lend()
         except BaseException:
             use.end()
             raise
@@ -197,5 +199,7 @@ def rows_of(rows: Iterable[Parameters]) -> list[Parameters] | tuple[Parameters, 
     return rows if isinstance(rows, list | tuple) else list(rows)
 
 
-def _fetch_some(_: Use, cursor: sqlite3.Cursor, size: int) -> list[Any]:
+def _fetch_some(use: Use, cursor: sqlite3.Cursor, size: int) -> list[Any]:
+    if not use.keeps(cursor):
+        raise sqlite3.OperationalError("interrupted together with another statement of the block")
     return cursor.fetchmany(size)

@@ -215,7 +215,7 @@ class SqlitePool:
         entry = self._put(sql, params, False, kind_in_group(sql))
         try:
             result: SqliteResult = await entry.future
-            return result  # noqa: RET504  # it has a type now
+            return result
         finally:
             entry.leave()
 
@@ -227,7 +227,7 @@ class SqlitePool:
         entry = self._put(sql, rows_of(rows), True, kind_in_group(sql))
         try:
             result: SqliteResult = await entry.future
-            return result  # noqa: RET504  # it has a type now
+            return result
         finally:
             entry.leave()
 
@@ -279,7 +279,8 @@ class SqlitePool:
             ClosedError: The pool is closed.
 
         Cost: one hop to a thread. Who is cancelled waits until the statement that runs was
-            interrupted, and *fn* has ended; nothing is committed then.
+            interrupted, and *fn* has ended; nothing is committed then, unless the commit has begun
+            already. What *fn* leaves open, cursors for example, is closed at its end.
         """
         store = self._store
         store.check()

@@ -154,7 +154,8 @@ class Store:
         if other is None or other.is_closed():
             self._tidied_by = ref(loop)
             store: ref[Store] = ref(self)
-            loop.call_later(self._period, _tidy, store, loop)
+            # In a context of its own: that of the caller is his, and all that is in it.
+            loop.call_later(self._period, _tidy, store, loop, context=Context())
 
     def tidy_again(self, loop: AbstractEventLoop) -> None:
         """Have a thread tidy up, and do so once more later if there is anything to do then."""

@@ -70,10 +70,23 @@ class Use:
         """Close a cursor at the end: an open one holds the snapshot."""
         self._cursors.append(cursor)
 
+    def keeps(self, cursor: sqlite3.Cursor) -> bool:
+        """Return whether a cursor is open still."""
+        return cursor in self._cursors
+
     def drop(self, cursor: sqlite3.Cursor) -> None:
         """Close a cursor now."""
-        if cursor in self._cursors:
-            self._cursors.remove(cursor)
+        with self._guard:
+            is_mine = cursor in self._cursors
+            if is_mine:
+                self._cursors.remove(cursor)
+        if is_mine:
+            _close(cursor)
+
+    def _drop_all(self) -> None:
+        with self._guard:
+            cursors, self._cursors = self._cursors, []
+        for cursor in cursors:
             _close(cursor)
 
     # --- the permit -------------------------------------------------------------------------------
@@ -125,7 +138,7 @@ class Use:
             if is_mine:
                 self.link = None
         if link is not None:
-            self._cursors.clear()
+            self._drop_all()
             self._lane.store.close(link)
 
     def _give_back(self) -> None:
@@ -134,12 +147,11 @@ class Use:
         store.uses.pop(id(self), None)
         link, self.link = self.link, None
         try:
-            cursors, self._cursors = self._cursors, []
-            for cursor in cursors:
-                _close(cursor)
+            self._drop_all()
             if link is not None and link in store.links:  # else it is that of a parent process
                 if link.rollback() and lane.writes:
                     store.counts.rollbacks += 1
+                link.settle()
                 if link.is_broken or store.is_dead:
                     store.close(link)
                 else:
@@ -292,6 +304,8 @@ class Use:
 
     def set_result(self, _: None) -> None:
         """Let the loop know that the call has ended."""
+        if self._is_stopped:  # as long as a cursor is open, all that follows is interrupted as well
+            self._drop_all()
         self._is_over = True
         if self._waiter is not None:
             _wake(self._waiter)

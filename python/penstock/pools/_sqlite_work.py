@@ -24,6 +24,7 @@ __all__ = [
     "open_cursor",
     "rollback",
     "take_all",
+    "take_from",
     "take_one",
     "take_value",
     "transact",
@@ -65,6 +66,14 @@ def take_value(cursor: sqlite3.Cursor) -> Any:
     return None if row is None else row[0]
 
 
+def take_from(cursor: sqlite3.Cursor, take: Take[T]) -> T:
+    """Take what a cursor gives, and close it: whoever keeps an error keeps the cursor as well."""
+    try:
+        return take(cursor)
+    finally:
+        cursor.close()
+
+
 def begin(use: Use, store: Store, writes: bool) -> sqlite3.Connection:
     """Begin a transaction, which sees the database as it is now."""
     link = use.link
@@ -89,6 +98,7 @@ def commit(use: Use, store: Store) -> None:
     """
     assert use.link is not None
     use.protect(True)
+    use.link.reclaim()  # a statement that is half done would be in the way
     _inside(use.link.raw).execute("COMMIT")
     store.counts.commits += 1
 
@@ -117,7 +127,7 @@ def execute_many(use: Use, sql: str, rows: Iterable[Parameters]) -> SqliteResult
 def fetch(use: Use, sql: str, parameters: Parameters, take: Take[T]) -> T:
     """Execute a statement in a transaction, and take what it gives."""
     assert use.link is not None
-    return take(_inside(use.link.raw).execute(sql, parameters))
+    return take_from(_inside(use.link.raw).execute(sql, parameters), take)
 
 
 def open_cursor(use: Use, sql: str, parameters: Parameters) -> sqlite3.Cursor:
@@ -138,9 +148,13 @@ def transact(
         RuntimeError: The function has ended the transaction.
         TypeError: It returned a cursor.
     """
-    raw = begin(use, store, writes)
+    raw, link = begin(use, store, writes), use.link
+    assert link is not None
     try:
-        result = function(raw, *args)
+        try:
+            result = function(link.lend(), *args)
+        finally:
+            link.reclaim()
         _check_end(use, raw, function, result)
         if writes:
             commit(use, store)
