@@ -17,6 +17,7 @@ from penstock.demo._documents import build_database
 from penstock.demo._events import open_log
 from penstock.demo._reader import DocumentReader
 from penstock.demo._service import make_app
+from penstock.errors import ClosedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,3 +161,21 @@ def test_metrics_count_requests_and_cache(database: Path) -> None:
     assert grown('penstock_cache_hits_total{name="documents"}') == 2
     assert grown('penstock_cache_misses_total{name="documents"}') == 1
     assert b'handler="/metrics"' not in page
+
+
+def test_what_is_open_is_closed_when_the_start_fails(database: Path, tmp_path: Path) -> None:
+    events = open_log("recorder", tmp_path / "events.sqlite")
+    reader = DocumentReader(database)
+
+    def fail() -> None:
+        raise OSError("nobody reads the port")
+
+    async def main() -> None:
+        app = make_app(reader, None, fail, events)
+        with pytest.raises(OSError, match="nobody"):
+            async with app.router.lifespan_context(app):
+                pass
+        with pytest.raises(ClosedError):
+            await events.record((1.0, 1))
+
+    asyncio.run(main())

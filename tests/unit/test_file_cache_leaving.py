@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 from pathlib import Path
 
 import pytest
 from tests.filing import Parser, age
+from tests.forks import in_child
 from tests.steps import run, steps_of
 from tests.threads import spawn
 
@@ -203,5 +205,28 @@ def test_what_leaves_the_cache_may_ask_it_something(tmp_path: Path) -> None:
             put(tmp_path / name, "one")
             await files.get(tmp_path / name)
         files.clear()
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_does_not_wait_for_what_its_parent_reads(path: Path) -> None:
+    parser = Parser(held=True)
+    files = FileCache(parse=parser, inline_size=0)
+
+    async def read() -> str:
+        return await files.get(path)
+
+    def work() -> None:
+        parser.gate.set()
+        asyncio._set_running_loop(None)
+        assert asyncio.run(read()) == "one"
+
+    async def main() -> None:
+        reading = asyncio.ensure_future(read())
+        await asyncio.to_thread(parser.wait)
+        assert in_child(work)
+        parser.gate.set()
+        assert await reading == "one"
 
     asyncio.run(main())

@@ -150,11 +150,12 @@ def test_times_are_seconds_or_iso_8601(
     assert rows_of(path, table) == [(seconds, "/", None)]
 
 
-def test_text_stays_text_where_the_column_is_one(path: Path, source: Path) -> None:
+def test_text_stays_text_in_a_column_that_is_not_the_time(path: Path, source: Path) -> None:
     source.write_text(lines({"ts": "2026-01-31", "v": 1}))
 
     async def main() -> None:
-        async with Recorder(path, "t", {"ts": "TEXT", "v": "INTEGER"}) as recorder:
+        columns = {"ts": "TEXT", "v": "INTEGER"}
+        async with Recorder(path, "t", columns, timestamp="none") as recorder:
             await import_json(source, recorder)
 
     asyncio.run(main())
@@ -184,9 +185,12 @@ def test_file_that_was_replaced_is_another(path: Path, source: Path, tmp_path: P
     source.write_text(lines(record(2)))
     assert bring(path, old, source) == ImportReport(files=2, rows=1, before=2)
     assert bring(path, old, source) == ImportReport(files=2, before=3)
-    source.write_text(lines(record(3), record(4)))  # in place, and longer
-    assert bring(path, source) == ImportReport(files=1, rows=2)
-    assert bring(path, source) == ImportReport(files=1, before=2)
+    other = tmp_path / "other"
+    os.link(source, other)
+    source.unlink()
+    other.write_text(lines(record(3), record(4)))  # in its inode, which is used again
+    assert bring(path, other) == ImportReport(files=1, rows=2)
+    assert bring(path, other) == ImportReport(files=1, before=2)
 
 
 def test_file_is_known_by_another_name(path: Path, source: Path, tmp_path: Path) -> None:
@@ -309,6 +313,16 @@ def test_columns_are_those_that_the_records_need(tmp_path: Path) -> None:
         "none": "TEXT",
         "l": "TEXT",
     }
+
+
+@pytest.mark.parametrize(
+    ("moments", "declared"),
+    [(["2026-01-31", "soon", None], "REAL"), ([5, "soon"], "REAL"), ([5, 6], "INTEGER"),
+     (["soon"], "TEXT"), ([None], "TEXT")],
+)  # fmt: skip
+def test_time_is_a_number_if_any_is_one(source: Path, moments: list[object], declared: str) -> None:
+    source.write_text(lines(*[{"ts": moment} for moment in moments]))
+    assert infer_columns([str(source)], "ts") == {"ts": declared}
 
 
 def test_no_record_needs_no_columns(source: Path) -> None:

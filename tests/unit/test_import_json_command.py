@@ -78,6 +78,20 @@ def test_result_as_json(path: Path, source: Path, capsys: pytest.CaptureFixture[
     }
 
 
+def test_file_that_was_changed_needs_to_be_told_again(
+    path: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(source, path)
+    source.write_text('{"ts": 3.5}\n')
+    capsys.readouterr()
+    assert run(source, path) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("0 rows imported")
+    assert err.startswith(f"{source}:1: the file was changed where it was imported already")
+    assert run(source, path, "--again") == 0
+    assert [row[0] for row in rows_of(path)] == [1.5, 2.5, 3.5]
+
+
 def test_columns_and_partitions_as_told(path: Path, source: Path) -> None:
     options = ["--columns", "at:REAL, path:TEXT NOT NULL", "--timestamp", "at"]
     source.write_text('{"at": 1, "path": "/a"}\n{"at": 86400, "path": "/b", "x": 1}\n')

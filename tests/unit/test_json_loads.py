@@ -163,3 +163,12 @@ def test_what_was_written_is_read(value: object) -> None:
     value = stdlib.loads(stdlib.dumps(value), parse_int=lambda digits: int(digits[:18]))
     for data in (dumped(value), bytearray(dumped(value)), json.dumps_str(value)):
         assert json.loads(data) == value
+
+
+@pytest.mark.parametrize("tail", ["", "\\", "x"])
+def test_string_without_an_end_is_looked_at_once(tail: str) -> None:
+    # Else each quote of it would begin another one, and be looked at up to the end.
+    text = '"' + '\\"' * 100 + tail
+    assert _decoder._STRINGS_AND_BRACKETS.findall(text) == [text]
+    with pytest.raises(json.JSONDecodeError):
+        decoded("stdlib", "[]," * 1025 + text)

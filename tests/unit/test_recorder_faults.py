@@ -32,6 +32,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "events.sqlite"
 
 
+class Seconds(float):
+    """As numpy has them."""
+
+
 # rows
 
 
@@ -67,6 +71,25 @@ def test_row_of_the_wrong_shape_is_refused_where_it_is_handed_in(
                 getattr(events, method)(row)
             await events.record((1, "/", 200))
             assert events.stats().rows == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "moment", ["2026", True, float("nan"), float("inf"), float("-inf"), b"1", ""]
+)
+def test_time_that_is_no_number_is_refused_where_it_is_handed_in(
+    path: Path, moment: object
+) -> None:
+    async def main() -> None:
+        async with recorder(path) as events:
+            for method in (events.put_nowait, events.record):
+                with pytest.raises((TypeError, ValueError), match=r"^column 'ts' must be"):
+                    method((moment, "/", 200))
+            moments = [-1e300, 10**18, None, Seconds(2.5)]
+            for each in moments:
+                await events.record((each, "/", 200))
+            assert events.stats().rows == len(moments)
 
     asyncio.run(main())
 
@@ -111,6 +134,48 @@ def test_constraint_fails_the_rows_that_break_it(path: Path) -> None:
             failed = {n: type(error) for n, error in enumerate(results) if error is not None}
             assert failed == dict.fromkeys([1, 2, 3, 85], sqlite3.IntegrityError)
         assert len(rows_of(path, "names")) == len(rows) - 4
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE TABLE names (name TEXT NOT NULL ON CONFLICT FAIL)",
+        "CREATE TABLE names (name TEXT);"
+        "CREATE TRIGGER after_it AFTER INSERT ON names WHEN new.name IS NULL"
+        " BEGIN SELECT RAISE(FAIL, 'NOT NULL'); END",
+    ],
+)
+@pytest.mark.parametrize("count", [1, 3, 40, 90])
+def test_row_that_fails_in_the_midst_leaves_each_of_the_others_once(
+    path: Path, made: str, count: int
+) -> None:
+    run_sql(path, *made.split(";", 1))
+
+    async def main() -> None:
+        async with Recorder(path, "names", {"name": "TEXT"}, linger=60) as names:
+            rows = [(str(number),) for number in range(count)]
+            rows.insert(count // 2, (None,))  # type: ignore[arg-type]
+            results = await asyncio.gather(*map(names.record, rows), return_exceptions=True)
+            failed = {n: type(error) for n, error in enumerate(results) if error is not None}
+            assert failed == {count // 2: sqlite3.IntegrityError}
+            assert names.stats().commits == 1
+        assert rows_of(path, "names") == [(str(number),) for number in range(count)]
+
+    asyncio.run(main())
+
+
+def test_table_that_rolls_back_fails_the_batch_and_keeps_nothing_of_it(path: Path) -> None:
+    run_sql(path, "CREATE TABLE names (name TEXT NOT NULL ON CONFLICT ROLLBACK)")
+
+    async def main() -> None:
+        async with Recorder(path, "names", {"name": "TEXT"}, linger=60) as names:
+            rows = [("a",), (None,), ("b",)]
+            results = await asyncio.gather(*map(names.record, rows), return_exceptions=True)
+            assert [type(error) for error in results] == [sqlite3.IntegrityError] * 3
+            await names.record(("c",))
+        assert rows_of(path, "names") == [("c",)]
 
     asyncio.run(main())
 

@@ -15,7 +15,7 @@ from tests.loading import settle
 from tests.recording import COLUMNS, NOON, WallClock, recorder, rows_of, until
 
 from penstock import _components, deadline
-from penstock.errors import ClosedError, DeadlineExceeded
+from penstock.errors import ClosedError, DeadlineExceeded, WrongEventLoop
 from penstock.recording import RecorderStats
 
 if TYPE_CHECKING:
@@ -155,6 +155,60 @@ def test_it_goes_on_in_the_next_loop(path: Path) -> None:
         asyncio.run(one(number))
     asyncio.run(events.aclose())  # type: ignore[arg-type]
     assert [row[0] for row in rows_of(path)] == [0, 1, 2]
+
+
+def test_other_loops_are_refused_and_change_nothing(path: Path) -> None:
+    async def main() -> None:
+        events = recorder(path, linger=FOREVER)
+        await events.record((1, "/", 200))
+        events.put_nowait((2, "/", 200))
+
+        async def other() -> None:
+            for use in (events.aclose, events.flush, lambda: events.record((0, "/", 200))):
+                with pytest.raises(WrongEventLoop, match=r": only put_nowait\(\) is for others$"):
+                    await use()
+            events.put_nowait((3, "/", 200))
+
+        await asyncio.to_thread(asyncio.run, other())
+        assert not events.closed
+        events.put_nowait((4, "/", 200))
+        assert (await events.aclose()).completed == 3
+        assert [row[0] for row in rows_of(path)] == [1, 2, 3, 4]
+
+    asyncio.run(main())
+
+
+def test_close_that_is_refused_can_be_repeated(path: Path) -> None:
+    async def main() -> None:
+        async with recorder(path) as events:
+            with pytest.raises(ValueError, match="timeout"):
+                await events.aclose(timeout=-1)
+            assert not events.closed
+            await events.record((1, "/", 200))
+        assert (await events.aclose(timeout=None)).completed == 0
+
+    asyncio.run(main())
+    assert len(rows_of(path)) == 1
+
+
+def test_close_that_ended_with_its_loop_is_repeated_in_the_next(path: Path) -> None:
+    events = recorder(path)
+
+    async def begin(other: sqlite3.Connection) -> None:
+        await events.record((1, "/", 200))
+        other.execute("BEGIN IMMEDIATE")
+        events.put_nowait((2, "/", 200))
+        ending = asyncio.create_task(events.aclose())
+        await settle()
+        ending.cancel()
+        await asyncio.wait([ending])
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        asyncio.run(begin(other))  # which cancels what is left of it
+    assert events.closed
+    report = asyncio.run(events.aclose())  # type: ignore[arg-type]
+    assert report == asyncio.run(events.aclose())  # type: ignore[arg-type]
+    assert [row[0] for row in rows_of(path)] == [1]
 
 
 def test_no_thread_is_left(path: Path) -> None:

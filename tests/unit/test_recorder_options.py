@@ -15,6 +15,7 @@ from tests.recording import (
     tables_of,
 )
 
+from penstock.pools import SqlitePool
 from penstock.recording import Recorder
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def path(tmp_path: Path) -> Path:
         ({"table": 3}, TypeError, "table must be a str, got int"),
         ({"table": "a\0b"}, ValueError, "table must be printable"),
         ({"table": "SQLite_x"}, ValueError, "table must not begin with 'sqlite_'"),
+        ({"table": "Penstock_Imports"}, ValueError, "table must not be 'penstock_imports'"),
         ({"columns": {}}, ValueError, "columns must not be empty"),
         ({"columns": ["a"]}, TypeError, "columns must map names to SQL types, got list"),
         ({"columns": {"a": 1}}, TypeError, "the type of column 'a' must be a str, got int"),
@@ -48,6 +50,12 @@ def path(tmp_path: Path) -> Path:
             ValueError,
             "partition_by='day' needs the column 'at'",
         ),
+        (
+            {"timestamp": "path"},
+            ValueError,
+            "timestamp must name a column of numbers, 'path' is TEXT",
+        ),
+        ({"columns": {"ts": "VarChar(9) NOT NULL"}}, ValueError, "a column of numbers, 'ts' is"),
         ({"timestamp": None}, TypeError, "timestamp must be a str, got NoneType"),
         ({"retention": 7}, ValueError, "retention needs partition_by='day'"),
         ({"partition_by": "day", "retention": 0}, ValueError, "retention must be >= 1, got 0"),
@@ -69,6 +77,42 @@ def test_wrong_option_is_refused(
     given: dict[str, object] = {"path": path, "table": "events", "columns": COLUMNS, **options}
     with pytest.raises(error, match=message):
         Recorder(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("of_pool", "of_recorder", "message"),
+    [
+        (
+            {},
+            {"path": "other.sqlite"},
+            "path must be that of the pool, '.*events.sqlite', got",
+        ),
+        ({}, {"synchronous": "FULL"}, "the pool is only synchronous='NORMAL', got 'FULL'"),
+        ({"synchronous": "OFF"}, {}, "the pool is only synchronous='OFF', got 'NORMAL'"),
+        ({}, {"synchronous": "maybe"}, "synchronous must be one of"),
+    ],
+)
+def test_pool_that_is_not_what_is_asked_for_is_refused(
+    path: Path, of_pool: dict[str, object], of_recorder: dict[str, object], message: str
+) -> None:
+    pool = SqlitePool(path, **of_pool)  # type: ignore[arg-type]
+    given: dict[str, object] = {"path": path, "table": "t", "columns": COLUMNS, **of_recorder}
+    with pytest.raises(ValueError, match=message):
+        Recorder(pool=pool, **given)  # type: ignore[arg-type]
+
+
+def test_pool_that_keeps_more_than_is_asked_for_will_do(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(path.parent)
+
+    async def main() -> None:
+        async with SqlitePool(path, synchronous="FULL") as pool:
+            async with Recorder("./events.sqlite", "events", COLUMNS, pool=pool) as events:
+                await events.record((1, "/", 200))
+            assert not pool.closed
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(
@@ -164,4 +208,18 @@ def test_indexes_are_made(path: Path) -> None:
     asyncio.run(main())
     found = run_sql(path, "SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name")
     table = "events_20260131"
-    assert found == [(f"{table}_path_status_index",), (f"{table}_ts_index",)]
+    assert found == [(f'{table}("path", "status")',), (f'{table}("ts")',)]
+
+
+def test_indexes_of_similar_names_are_made_too(path: Path) -> None:
+    columns = dict.fromkeys(["a", "b", "a_b", "a, b", 'a", "b'], "INTEGER")
+    indexes = ["a_b", ("a", "b"), "a, b", 'a", "b', "b"]
+
+    async def main() -> None:
+        for table in ("t", "t_a"):
+            async with Recorder(path, table, columns, indexes=indexes):
+                pass
+
+    asyncio.run(main())
+    for table in ("t", "t_a"):
+        assert len(run_sql(path, f"PRAGMA index_list({table})")) == len(indexes)

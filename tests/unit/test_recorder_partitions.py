@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.recording import DAY, NOON, WallClock, recorder, run_sql, tables_of
 
+from penstock.recording import Recorder
 from penstock.recording._days import day_of, name_of_day, parse_day
 
 if TYPE_CHECKING:
@@ -104,6 +105,24 @@ def test_other_tables_are_no_partitions(path: Path, name: str) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("table", ["Événements", "ÜBER_Ä", "\u212aelvin", "İ"])
+def test_case_is_that_of_ascii_as_in_sqlite(path: Path, table: str) -> None:
+    columns = {"ts": "REAL", "Ä": "INTEGER", "ä": "INTEGER"}
+
+    async def main() -> None:
+        options = {"partition_by": "day", "timer": WallClock()}
+        async with Recorder(path, table, columns, **options) as events:  # type: ignore[arg-type]
+            await events.record((NOON - 9 * DAY, 1, 2))
+            await events.record((None, 3, 4))
+        ascii_lower = "".join(c.lower() if c.isascii() else c for c in table)
+        options["retention"] = 1
+        async with Recorder(path, ascii_lower, columns, **options) as events:  # type: ignore[arg-type]
+            assert await events.partitions() == [f"{ascii_lower}_20260131"]
+            assert await events.query() == [{"ts": NOON, "Ä": 3, "ä": 4}]
+
+    asyncio.run(main())
+
+
 def test_two_recorders_share_a_database(path: Path) -> None:
     async def main() -> None:
         async with (
@@ -150,6 +169,27 @@ def test_old_days_are_dropped_on_entry(path: Path) -> None:
         options = {"partition_by": "day", "retention": 1, "timer": WallClock()}
         async with recorder(path, **options) as events:
             assert await events.partitions() == [FRIDAY, SATURDAY]
+
+    asyncio.run(main())
+
+
+def test_table_that_does_not_fit_is_never_dropped(path: Path) -> None:
+    old = "events_20200101"
+
+    async def main() -> None:
+        clock = WallClock()
+        options = {"partition_by": "day", "retention": 1, "timer": clock}
+        async with recorder(path, **options) as events:
+            await events.record((None, "/", 0))
+            run_sql(path, f"CREATE TABLE {old} (customer TEXT)")
+            clock.now += 9 * DAY
+            await events.record((None, "/", 0))
+            assert events.stats().partitions_dropped == 1
+        assert old in tables_of(path)
+        for _ in range(2):
+            with pytest.raises(ValueError, match=f"^table '{old}' does not fit: it has no column"):
+                await recorder(path, **options).__aenter__()
+        assert old in tables_of(path)
 
     asyncio.run(main())
 

@@ -98,13 +98,15 @@ def _lifespan(
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         del app
-        if events is not None:
-            await events.open()
-        on_ready()
-        yield
-        if events is not None:
-            await events.close()
-        reader.close()
+        with contextlib.closing(reader):
+            if events is not None:
+                await events.open()
+            try:
+                on_ready()
+                yield
+            finally:
+                if events is not None:
+                    await events.close()
 
     return lifespan
 

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
 from penstock import _backend, _components, json
+from penstock.files import _forks
 from penstock.files._families import CACHE_FIELDS
 from penstock.files._flight import Flight
 from penstock.files._reading import Reading, check_regular, read, signature_of
@@ -98,12 +99,16 @@ class FileCache(Generic[T]):
         self._cache: _backend.Cache[str, _Entry[T]] = _backend.Cache(max_bytes, weigher=_weigh)
         self._lookup = self._cache.get
         self._executor: Executor | None = None
-        #: Guards what is below, and what is put into the cache. Reentrant: what leaves the cache
-        #: may have a finalizer that asks for something.
+        self._begin_anew()
+        self._misses = self._reloads = self._loads = self._failures = 0
+        _forks.enter(self)
+        _components.enter(self)
+
+    def _begin_anew(self) -> None:
+        #: Guards what is put into the cache, what is being read, and the statistics. Reentrant:
+        #: what leaves the cache may have a finalizer that asks for something.
         self._lock = threading.RLock()
         self._flights: dict[str, Flight[T]] = {}
-        self._misses = self._reloads = self._loads = self._failures = 0
-        _components.enter(self)
 
     @property
     def name(self) -> str | None:

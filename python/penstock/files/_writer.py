@@ -367,7 +367,8 @@ class FileWriter:
         try:
             await self.flush()
         finally:
-            self._disk.close()
+            if not self._slots:  # else it was cut off: the next loop goes on with them
+                self._disk.close()
 
 
 def _raise_first(errors: list[BaseException]) -> None:

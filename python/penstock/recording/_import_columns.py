@@ -26,7 +26,7 @@ def infer_columns(paths: Iterable[str], timestamp: str) -> dict[str, str]:
     """
     Return the columns that the first thousand records of each file need.
 
-    Numbers are INTEGER or REAL, all else is TEXT. The time is REAL if texts are dates.
+    Numbers are INTEGER or REAL, all else is TEXT. The time is REAL if one of the texts is a date.
 
     Raises:
         ValueError: There is no record.
@@ -43,6 +43,9 @@ def infer_columns(paths: Iterable[str], timestamp: str) -> dict[str, str]:
                     kinds.setdefault(name, set()).add(kind)
     if not kinds:
         raise ValueError("there is no record to tell the columns from")
+    times = kinds.get(timestamp, set())
+    if times & {"INTEGER", "REAL"} and "TEXT" in times:
+        kinds[timestamp] = {"REAL"}  # the others are broken
     return {name: _type_of(found - {""}) for name, found in kinds.items()}
 
 
@@ -65,7 +68,7 @@ class Converter:
     Makes rows of records.
 
     A key that is missing is NULL. What is nested becomes JSON text. A time that is a date becomes
-    seconds since 1970, unless its column is one of texts; it is never filled in.
+    seconds since 1970; it is never filled in.
 
     Args:
         columns: Names and types.
@@ -74,7 +77,7 @@ class Converter:
         by_day: Whether a row must have a time.
     """
 
-    __slots__ = ("_at", "_by_day", "_fitter", "_ignored", "_is_text", "_names", "_timestamp")
+    __slots__ = ("_at", "_by_day", "_fitter", "_ignored", "_names", "_timestamp")
 
     def __init__(
         self, columns: Mapping[str, str], timestamp: str | None, fitter: Fitter, *, by_day: bool
@@ -82,7 +85,6 @@ class Converter:
         self._names = tuple(columns)
         self._timestamp = timestamp
         self._at = fitter.at
-        self._is_text = timestamp is not None and "TEXT" in columns[timestamp].upper()
         self._by_day = by_day
         self._fitter = fitter
         self._ignored: set[str] = set()
@@ -113,7 +115,7 @@ class Converter:
             if self._by_day:
                 raise ValueError(f"it has no {self._timestamp!r}")
             return tuple(row)  # type: ignore[arg-type]
-        if isinstance(moment, str) and not self._is_text:
+        if isinstance(moment, str):
             row[at] = _parse(moment)
             if row[at] is None:
                 raise ValueError(f"{self._timestamp!r} is no time: {moment!r}")

@@ -41,6 +41,7 @@ def add_import(commands: argparse._SubParsersAction[argparse.ArgumentParser], ep
     add("--timestamp", default="ts", metavar="NAME", help="the column of the time (%(default)s)")
     add("--partition-by", choices=["day"], help="a table for each UTC day")
     add("--batch", type=int, default=1_000, metavar="N", help="rows to a commit (%(default)s)")
+    add("--again", action="store_true", help="import a file that was changed as a whole once more")
     add("--json", action="store_true", help="print the result as JSON; progress goes to stderr")
 
 
@@ -83,6 +84,7 @@ async def _import(args: argparse.Namespace, columns: dict[str, str], show: _Show
             args.files,
             recorder,
             batch=args.batch,
+            again=args.again,
             on_progress=show.progress,
             on_broken=show.broken,
         )

@@ -16,6 +16,8 @@ _MAX_LINE: Final = 256 * 2**20
 # How far the end of an object is looked for that does not end in the first line.
 _MAX_FIRST: Final = 16 * 2**20
 _BOM: Final = b"\xef\xbb\xbf"
+# What is left where an object is cut off: nothing, or a part of a string, a number, a word.
+_CUT_OFF: Final = re.compile(r'(?:"(?:[^"\\\n]|\\.)*\\?|[-+.\w]*)\s*')
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 
 
@@ -88,11 +90,18 @@ def _is_document(file: BinaryIO) -> bool:
 
 
 def _goes_on(first: bytes, file: BinaryIO) -> bool:
-    """Whether the object that begins in the first line ends in a later one."""
-    begun = first.decode("utf-8", "replace") + "\n"
-    rest = file.read(_MAX_FIRST).decode("utf-8", "replace")
+    """
+    Whether the object that begins in the first line ends in a later one.
+
+    So does one that the end of the file cuts off: somebody may be about to write the rest.
+    """
+    rest = file.read(_MAX_FIRST)
+    text = f"{first.decode('utf-8', 'replace')}\n{rest.decode('utf-8', 'replace')}"
     try:
-        _DECODER.raw_decode(begun + rest)
+        _DECODER.raw_decode(text)
+    except json.JSONDecodeError as error:
+        is_whole = len(rest) < _MAX_FIRST
+        return is_whole and _CUT_OFF.fullmatch(text, error.pos) is not None
     except (ValueError, RecursionError):
         return False
     return True

@@ -6,10 +6,12 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
+from penstock.recording._names import fold
+
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["Position", "Prefix", "candidates", "find", "remember"]
+__all__ = ["Position", "Prefix", "candidates", "find", "is_changed", "move", "remember"]
 
 _TABLE: Final = """\
 CREATE TABLE IF NOT EXISTS penstock_imports (
@@ -25,12 +27,17 @@ _CHUNK: Final = 2**20
 
 
 class Position(NamedTuple):
-    """How far a file is imported: its first *position* bytes, whose digest is *digest*."""
+    """
+    How far a file is imported: its first *position* bytes, whose digest is *digest*.
+
+    *is_here* says whether it was at the path that is asked for.
+    """
 
     id: int | None
     position: int
     digest: str
     records: int
+    is_here: bool
 
 
 class Prefix:
@@ -73,11 +80,14 @@ def candidates(db: sqlite3.Connection, target: str, file: BinaryIO, path: str) -
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'penstock_imports'").fetchone():
         return []
     found = db.execute(
-        "SELECT id, position, digest, records FROM penstock_imports"
-        " WHERE target = ? AND (path = ? OR file = ?) ORDER BY position",
-        (target.lower(), *_names(file, path)),
+        "SELECT id, position, digest, records, path = ?1 FROM penstock_imports"
+        " WHERE target = ?3 AND (path = ?1 OR file = ?2) ORDER BY position",
+        (*_names(file, path), fold(target)),
     )
-    return [Position(*row) for row in found]
+    return [
+        Position(at, position, digest, records, is_here=bool(is_here))
+        for at, position, digest, records, is_here in found
+    ]
 
 
 def find(known: list[Position], file: BinaryIO) -> tuple[Position, Prefix]:
@@ -86,11 +96,26 @@ def find(known: list[Position], file: BinaryIO) -> tuple[Position, Prefix]:
     # The least first: the file is read once for all of them.
     fitting = [each for each in known if prefix.advance(each.position) == each.digest]
     if not fitting:
-        return Position(None, 0, "", 0), Prefix(file)
+        return Position(None, 0, "", 0, is_here=True), Prefix(file)
     found = fitting[-1]
     prefix = Prefix(file)
     prefix.advance(found.position)
     return found, prefix
+
+
+def is_changed(known: list[Position], found: Position) -> bool:
+    """
+    Whether what was imported from this path is not what the file begins with now.
+
+    The inode says nothing of that: it is used again for other files.
+    """
+    return not found.position and any(each.is_here and each.position for each in known)
+
+
+def move(db: sqlite3.Connection, file: BinaryIO, path: str, at: int) -> None:
+    """Write down that a file has another name: another one may have its old one by now."""
+    renamed = "UPDATE penstock_imports SET path = ?, file = ? WHERE id = ?"
+    db.execute(renamed, (*_names(file, path), at))
 
 
 def remember(db: sqlite3.Connection, target: str, file: BinaryIO, path: str, at: Position) -> int:
@@ -99,14 +124,14 @@ def remember(db: sqlite3.Connection, target: str, file: BinaryIO, path: str, at:
         db.execute(
             "UPDATE penstock_imports SET path = ?, file = ?, position = ?, digest = ?, records = ?"
             " WHERE id = ?",
-            (*_names(file, path), *at[1:], at.id),
+            (*_names(file, path), *at[1:4], at.id),
         )
         return at.id
     db.execute(_TABLE)
     inserted = db.execute(
         "INSERT INTO penstock_imports (target, path, file, position, digest, records)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (target.lower(), *_names(file, path), *at[1:]),
+        (fold(target), *_names(file, path), *at[1:4]),
     )
     assert inserted.lastrowid is not None
     return inserted.lastrowid

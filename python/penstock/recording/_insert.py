@@ -50,11 +50,7 @@ def insert(
         statement = schema.insert(day, size)
         for first in range(done, len(rows) - size + 1, size):
             part = rows[first : first + size]
-            try:
-                db.execute(statement, tuple(chain.from_iterable(part)))
-            except _OF_A_ROW:
-                if not db.in_transaction:  # a trigger, or a table of others, has ended it
-                    raise
+            if _refusal(db, statement, tuple(chain.from_iterable(part))) is not None:
                 failed |= _one_by_one(db, schema.insert(day, 1), part, first)
             done = first + size
     return failed | _one_by_one(db, schema.insert(day, 1), rows[done:], done)
@@ -64,12 +60,24 @@ def _one_by_one(
     db: sqlite3.Connection, statement: str, rows: Sequence[Row], first: int
 ) -> dict[int, Exception]:
     failed: dict[int, Exception] = {}
-    execute = db.execute
     for at, row in enumerate(rows, first):
-        try:
-            execute(statement, row)
-        except _OF_A_ROW as error:
-            if not db.in_transaction:
-                raise
+        error = _refusal(db, statement, row)
+        if error is not None:
             failed[at] = error
     return failed
+
+
+def _refusal(db: sqlite3.Connection, statement: str, values: Row) -> Exception | None:
+    """Insert rows, all or none of them; return why they are not in."""
+    # ON CONFLICT FAIL, in a table of others, leaves the rows before the one that does not fit.
+    db.execute("SAVEPOINT penstock_rows")
+    refusal: Exception | None = None
+    try:
+        db.execute(statement, values)
+    except _OF_A_ROW as error:
+        if not db.in_transaction:  # such a table, or a trigger, has ended it
+            raise
+        db.execute("ROLLBACK TO penstock_rows")
+        refusal = error
+    db.execute("RELEASE penstock_rows")
+    return refusal

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from string import ascii_lowercase, ascii_uppercase
 from typing import Final
 
-__all__ = ["check_columns", "check_indexes", "check_table", "quote", "same_type"]
+__all__ = [
+    "IMPORTS",
+    "check_columns",
+    "check_indexes",
+    "check_table",
+    "fold",
+    "is_text",
+    "quote",
+    "same_type",
+]
+
+#: The table that remembers what is imported.
+IMPORTS: Final = "penstock_imports"
+_TO_LOWER: Final = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 # A type is words with at most one pair of parentheses, as SQLite reads it; what may follow are
 # the constraints that fit in one column. No comment, no semicolon, no second column gets through.
@@ -18,6 +32,11 @@ _DECLARED: Final = re.compile(
     rf"|DEFAULT\s+{_LITERAL}|COLLATE\s+[A-Z]+))*\s*",
     re.IGNORECASE,
 )
+
+
+def fold(name: str) -> str:
+    """Return what names have in common that are the same to SQLite: it knows the case of ASCII."""
+    return name.translate(_TO_LOWER)
 
 
 def quote(name: str) -> str:
@@ -41,11 +60,13 @@ def check_table(table: object) -> str:
 
     Raises:
         TypeError: It is no str.
-        ValueError: It is empty, not printable, or one that SQLite keeps for itself.
+        ValueError: It is empty, not printable, or one that SQLite or an import has for itself.
     """
     name = _check_name("table", table)
-    if name.lower().startswith("sqlite_"):
+    if fold(name).startswith("sqlite_"):
         raise ValueError(f"table must not begin with 'sqlite_', got {name!r}")
+    if fold(name) == IMPORTS:
+        raise ValueError(f"table must not be {IMPORTS!r}, where imports are remembered")
     return name
 
 
@@ -66,7 +87,7 @@ def check_columns(columns: object) -> dict[str, str]:
     seen: dict[str, str] = {}
     for given, declared in columns.items():
         name = _check_name("a column", given)
-        other = seen.setdefault(name.lower(), name)
+        other = seen.setdefault(fold(name), name)
         if other is not name:
             raise ValueError(f"columns {other!r} and {name!r} are the same to SQLite")
         if not isinstance(declared, str):
@@ -102,6 +123,13 @@ def check_indexes(indexes: object, columns: Iterable[str]) -> tuple[tuple[str, .
                 raise ValueError(f"an index names {name!r}, which is no column")
         found.append(names)
     return tuple(found)
+
+
+def is_text(declared: str) -> bool:
+    """Whether a column makes texts of numbers, by the rules of SQLite."""
+    match = _DECLARED.fullmatch(declared)
+    kind = (declared if match is None else match["type"]).upper()
+    return "INT" not in kind and any(part in kind for part in ("CHAR", "CLOB", "TEXT"))
 
 
 def same_type(asked: str, there: str) -> bool:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from penstock import _components
 from penstock.batching import Batcher, ItemError
-from penstock.errors import ClosedError
+from penstock.errors import ClosedError, WrongEventLoop
 from penstock.flow._checks import check_name, check_number, check_timer
 from penstock.pools import SqlitePool
+from penstock.recording._bound import bind, elsewhere
 from penstock.recording._days import DAY, day_of
 from penstock.recording._query import make_query
-from penstock.recording._recorder_options import check_partitions, check_timestamp
+from penstock.recording._recorder_options import check_partitions, check_pool, check_timestamp
 from penstock.recording._recorder_stats import RECORDER_FIELDS, RecorderStats
 from penstock.recording._rows import Fitter
 from penstock.recording._schema import Schema
@@ -61,7 +62,7 @@ class Recorder:
         indexes: Columns that are indexed, or tuples of columns.
         synchronous: ``"NORMAL"`` keeps what is committed if the process dies, ``"FULL"`` if the
             power fails.
-        pool: A pool of this database, which is not closed here; None makes one.
+        pool: One of this path, no less *synchronous*, which is not closed here; None makes one.
         timer: Seconds since 1970, a clock of your own.
         name: Shows the statistics among the metrics under this name.
 
@@ -115,8 +116,9 @@ class Recorder:
         )
         self._is_pool_mine = pool is None
         if pool is None:
-            pool = SqlitePool(path, readers=2, synchronous=synchronous, name=name)
-        self._pool = pool
+            self._pool = SqlitePool(path, readers=2, synchronous=synchronous, name=name)
+        else:
+            self._pool = check_pool(pool, path, synchronous)
         self._begin(retention)
         _components.enter(self)
 
@@ -198,11 +200,16 @@ class Recorder:
             ValueError: As for `put_nowait`.
             LimitExceeded: Too many rows wait, and ``on_full`` is ``"raise"``.
             ClosedError: The recorder is closed.
+            WrongEventLoop: It is bound to another event loop, which is not closed.
             sqlite3.Error: When awaited: it does not fit, or could not be written.
 
         Cost: O(columns) and one future. One event loop.
         """
-        future = self._submit(self._fit(row))
+        fitting = self._fit(row)
+        try:
+            future = self._submit(fitting)
+        except WrongEventLoop:
+            raise elsewhere(self) from None
         self._wanted = True
         hurry = self._hurry
         # One of an event loop that is gone has no end.
@@ -214,7 +221,11 @@ class Recorder:
     async def flush(self) -> None:
         """
         Write all rows that were accepted before, and wait for it.
+
+        Raises:
+            WrongEventLoop: The recorder is bound to another event loop.
         """
+        await bind(self, self._batcher)
         await self._batcher.flush()
 
     async def aclose(
@@ -230,12 +241,20 @@ class Recorder:
         Returns:
             How many rows were written meanwhile, and what became of the others.
 
-        Cost: cancelled, it goes on in the background. A second call waits for the first.
+        Raises:
+            WrongEventLoop: The recorder is bound to another event loop; nothing is closed then.
+
+        Cost: cancelled, it goes on in the background, as long as the event loop does. A second call
+            waits for the first, or goes on with it in the next loop.
         """
-        if self._closing is None:
-            loop = asyncio.get_running_loop()
-            self._closing = loop.create_task(self._close(timeout), context=Context())
-        return await asyncio.shield(self._closing)
+        closing = self._closing
+        if closing is not None and closing.done() and not closing.cancelled():
+            return closing.result()
+        await bind(self, self._batcher)
+        loop = asyncio.get_running_loop()
+        if closing is None or closing.cancelled() or closing.get_loop() is not loop:
+            self._closing = closing = loop.create_task(self._close(timeout), context=Context())
+        return await asyncio.shield(closing)
 
     async def query(
         self,
@@ -370,8 +389,11 @@ class Recorder:
     async def _close(self, timeout: float | timedelta | None) -> CloseReport:  # noqa: ASYNC109
         try:
             return await self._batcher.aclose(timeout=timeout)
+        except Exception:
+            self._closing = None  # nothing is closed yet
+            raise
         finally:
-            if self._is_pool_mine:
+            if self._is_pool_mine and self._closing is not None:
                 await self._pool.aclose()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -22,7 +24,6 @@ GivenRow = Mapping[str, object] | Sequence[object]
 
 # What SQLite takes as it is, by exact type: a look at each, and no call.
 _PLAIN: Final = frozenset({int, float, str, bytes, bool, type(None)})
-_NUMBERS: Final = frozenset({int, float})
 
 
 class Fitter:
@@ -37,16 +38,9 @@ class Fitter:
     """
 
     __slots__ = (
-        "_by_day",
-        "_clock",
-        "_count",
-        "_names",
-        "_pick",
-        "_timestamp",
-        "at",
-        "oldest",
+        "_by_day", "_clock", "_count", "_end", "_names", "_pick", "_timestamp", "at", "oldest",
         "renew",
-    )
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -64,7 +58,8 @@ class Fitter:
         self._by_day = by_day
         self._clock = clock
         #: Rows from before this second are refused: their day would be dropped at once.
-        self.oldest: float = FIRST
+        self.oldest: float = FIRST if by_day else -sys.float_info.max
+        self._end: float = LAST if by_day else inf
         #: Sets that anew.
         self.renew: Callable[[], None] = _nothing
         # For one name it gives the value, not a tuple.
@@ -85,12 +80,16 @@ class Fitter:
         at = self.at
         if at is not None:
             moment: Any = row[at]
+            # By exact type, for speed; NaN is not between.
+            kind = type(moment)
+            if (kind is float or kind is int) and self.oldest <= moment < self._end:
+                return cast("Row", row)
             if moment is None:
                 moment = self._clock()
                 row = (*row[:at], moment, *row[at + 1 :])
-            # By exact type, for speed; NaN is not between.
-            if self._by_day and not (type(moment) in _NUMBERS and self.oldest <= moment < LAST):
-                self._check_time(moment)
+                if type(moment) is float and self.oldest <= moment < self._end:
+                    return cast("Row", row)
+            self._check_time(moment)
         return cast("Row", row)
 
     def _tuple(self, given: object) -> tuple[object, ...]:
@@ -136,6 +135,8 @@ class Fitter:
     def _check_time(self, moment: object) -> None:
         what = f"column {self._timestamp!r}"
         seconds = seconds_since_epoch(what, moment)
+        if not self._by_day:
+            return
         if not FIRST <= seconds < LAST:
             raise ValueError(f"{what} must be a time of the years 1 to 9999, got {moment!r}")
         if seconds < self.oldest:

@@ -6,7 +6,14 @@ import sqlite3
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from penstock.recording._days import name_of_day, parse_day
-from penstock.recording._names import check_columns, check_indexes, check_table, quote, same_type
+from penstock.recording._names import (
+    check_columns,
+    check_indexes,
+    check_table,
+    fold,
+    quote,
+    same_type,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,9 +84,10 @@ class Schema:
 
     def days(self, db: sqlite3.Connection) -> list[int]:
         """Return the days that have a table, the oldest first."""
-        prefix = f"{self.table}_".lower()
-        names = db.execute("SELECT lower(name) FROM sqlite_master WHERE type = 'table'")
-        found = (parse_day(name.removeprefix(prefix)) for (name,) in names if _is(prefix, name))
+        prefix = fold(f"{self.table}_")
+        there = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        names = (fold(name) for (name,) in there)
+        found = (parse_day(name.removeprefix(prefix)) for name in names if name.startswith(prefix))
         return sorted(day for day in found if day is not None)
 
     def tables(self, db: sqlite3.Connection) -> list[str]:
@@ -90,7 +98,7 @@ class Schema:
 
     def is_there(self, db: sqlite3.Connection) -> bool:
         """Whether the one table, or a view of its name, is there."""
-        known = "SELECT 1 FROM sqlite_master WHERE lower(name) = lower(?) AND type <> 'index'"
+        known = "SELECT 1 FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type <> 'index'"
         return db.execute(known, (self.table,)).fetchone() is not None
 
     def create(self, db: sqlite3.Connection, day: int | None) -> None:
@@ -105,8 +113,8 @@ class Schema:
         db.execute(f"CREATE TABLE IF NOT EXISTS {quote(table)} ({columns})")
         self.check(db, day)
         for index in self._indexes:
-            name = quote("_".join([table, *index, "index"]))
             on = ", ".join(map(quote, index))
+            name = quote(f"{table}({on})")  # that no other index has
             db.execute(f"CREATE INDEX IF NOT EXISTS {name} ON {quote(table)} ({on})")
 
     def check(self, db: sqlite3.Connection, day: int | None) -> None:
@@ -117,7 +125,7 @@ class Schema:
             ValueError: A column is missing, has another type, or cannot be left out.
         """
         table = self.name(day)
-        kinds = "SELECT type FROM sqlite_master WHERE lower(name) = lower(?) AND type = 'view'"
+        kinds = "SELECT type FROM sqlite_master WHERE name = ? COLLATE NOCASE AND type = 'view'"
         if db.execute(kinds, (table,)).fetchone():
             raise ValueError(f"{table!r} is a view, rows cannot be recorded there")
         there = _columns(db, table)
@@ -130,9 +138,9 @@ class Schema:
             raise ValueError(f"table {table!r} does not fit: it is WITHOUT ROWID") from None
 
     def _differences(self, there: dict[str, _Column]) -> Iterable[str]:
-        asked = {name.lower() for name in self.columns}
+        asked = {fold(name) for name in self.columns}
         for name, declared in self.columns.items():
-            column = there.get(name.lower())
+            column = there.get(fold(name))
             if column is None:
                 yield f"it has no column {name!r}"
             elif column.generated:
@@ -144,14 +152,10 @@ class Schema:
                 yield f"its column {name!r} has no default, and is not among the columns"
 
 
-def _is(prefix: str, name: str) -> bool:
-    return name.startswith(prefix)
-
-
 def _columns(db: sqlite3.Connection, table: str) -> dict[str, _Column]:
     """Read the columns of a table by their names in lower case."""
     return {
-        name.lower(): _Column(declared, bool(required) and default is None, bool(hidden))
+        fold(name): _Column(declared, bool(required) and default is None, bool(hidden))
         for _, name, declared, required, default, _, hidden in db.execute(
             f"PRAGMA table_xinfo({quote(table)})"
         )

@@ -60,17 +60,17 @@ class Store:
 
     def open(self, db: sqlite3.Connection) -> Written:
         """
-        Create the one table, or check those of the days; drop what is too old.
+        Create the one table, or check those of the days; then drop what is too old.
 
         Raises:
             ValueError: A table is there that does not fit.
         """
         if not self.schema.by_day:
             return self._prepare(db, {None})
-        swept = self._prepare(db, frozenset())
+        # Before any is dropped: one that does not fit may be somebody else's.
         for day in self.schema.days(db):
             self.schema.check(db, day)
-        return swept
+        return self._prepare(db, frozenset())
 
     def write(self, db: sqlite3.Connection, rows: Sequence[Row]) -> Written:
         """
@@ -133,9 +133,17 @@ class Store:
         if sweep and self._retention is not None:
             for day in there:
                 if day is not None and day < today - self._retention:
-                    db.execute(f"DROP TABLE {quote(self.schema.name(day))}")
-                    dropped += 1
+                    dropped += self._drop(db, day)
         for day in wanted:
             self.schema.create(db, day)
         created = len(wanted - there) if by_day else 0
         return Written({}, wanted, created, dropped, today)
+
+    def _drop(self, db: sqlite3.Connection, day: int) -> bool:
+        """Drop the table of a day, unless it does not fit: somebody else has made it meanwhile."""
+        try:
+            self.schema.check(db, day)
+        except ValueError:
+            return False
+        db.execute(f"DROP TABLE {quote(self.schema.name(day))}")
+        return True
