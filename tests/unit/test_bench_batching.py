@@ -54,7 +54,7 @@ def test_time_is_shared_among_the_items() -> None:
         assert samples == [pytest.approx(1 / 8 / 1000)] * 2  # a tick, eight items
         assert (result.unit, result.table) == (
             "us",
-            "batching: 8 items handed in at once, per item",
+            "batching gathered: 8 items handed in at once, per item",
         )
 
 
@@ -63,7 +63,7 @@ def test_messages_are_measured_as_a_whole_in_milliseconds() -> None:
     (result,) = run.outcome.results
     (samples,) = result.samples.values()
     assert samples == [1e-6, 1e-6]
-    assert (result.unit, result.table) == ("ms", "batching: 8 messages into SQLite, each awaited")
+    assert (result.unit, result.table) == ("ms", "batching into SQLite: 8 messages, each awaited")
 
 
 @pytest.mark.parametrize("name", ["batching.submit", "batching.load", "batching.sqlite"])

@@ -177,7 +177,7 @@ def _put(row: Row, contenders: Sequence[Contender], plan: Plan, outcome: Outcome
         samples = interleave(runners, rounds=plan.rounds, round_ns=plan.round_ns)
         for clear_one in clear:
             clear_one(1)
-    table = f"batching: {plan.gathered:,} items put, nobody waits for a result"
+    table = f"batching put: {plan.gathered:,} items put, nobody waits for a result"
     outcome.results.append(Result(row.name, table, "put", "ns", samples))
 
 
@@ -235,7 +235,7 @@ def _measure_wakeups(
             samples[contender.name] = runner.run(_wakeups(contender, count))
 
     each(contenders, row, outcome, measure)
-    table = f"batching: bursts of {count * _THREADS:,} items from {_THREADS} threads"
+    table = f"batching bursts: {count * _THREADS:,} items from {_THREADS} threads"
     result = Result(row.name, table, "wake-ups of the loop", "", samples, digits=0)
     outcome.results.append(result)
 
@@ -271,8 +271,8 @@ def _send(
     outcome.results.append(result)
 
 
-_GATHERED: Final = "batching: {:,} items handed in at once, per item"
-_SENT: Final = "batching: {:,} messages into SQLite, each awaited"
+_GATHERED: Final = "batching gathered: {:,} items handed in at once, per item"
+_SENT: Final = "batching into SQLite: {:,} messages, each awaited"
 
 BATCHING_ROWS: Final[tuple[Row, ...]] = (
     Row(

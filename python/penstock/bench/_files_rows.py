@@ -136,7 +136,7 @@ def _write(row: Row, contenders: Sequence[Contender], plan: Plan, outcome: Outco
         rounds = min(plan.rounds, _ROUNDS)
         samples = interleave(runners, rounds=rounds, round_ns=plan.round_ns)
     whole = {name: [spent / _MS for spent in spans] for name, spans in samples.items()}
-    table = f"files: {plan.gathered:,} writes of 10 KB to one file"
+    table = f"file writes: {plan.gathered:,} of 10 KB to one file"
     # A disk is never quiet.
     outcome.results.append(Result(row.name, table, "all", "ms", whole, digits=2, steady=False))
 
@@ -167,7 +167,7 @@ def _touched(row: Row, contenders: Sequence[Contender], plan: Plan, outcome: Out
 
     # Of the others it is in the loop how often they do it.
     each([c for c in contenders if c.backend is not None], row, outcome, measure)
-    table = f"files: {plan.gathered:,} writes to one file within a window"
+    table = f"file replacements: {plan.gathered:,} writes to one file within a window"
     title = "replacements on the disk"
     outcome.results.append(Result(row.name, table, title, "", samples, digits=0))
 
@@ -193,7 +193,7 @@ def _read(
         samples = interleave(runners, rounds=plan.rounds, round_ns=plan.round_ns)
     micros = {name: [spent / _US for spent in spans] for name, spans in samples.items()}
     title = "one file" if count == 1 else f"{count} files"
-    table = "files: what a JSON file of 10 KB says that did not change"
+    table = "file cache: what a JSON file of 10 KB says that did not change"
     outcome.results.append(Result(row.name, table, title, "us", micros))
 
 
@@ -218,7 +218,7 @@ def _ratio(row: Row, contenders: Sequence[Contender], plan: Plan, outcome: Outco
     # Who looks at a file once a second does not see each change, and does not claim to.
     ours = [c for c in contenders if c.backend is not None and "looks" not in c.name]
     each(ours, row, outcome, measure)
-    table = f"files: {_FILES} read over and over, one of them changes each time"
+    table = f"file cache hits: {_FILES} files read over and over, one of them changes each time"
     outcome.results.append(Result(row.name, table, "hit ratio", "", samples, digits=3))
 
 

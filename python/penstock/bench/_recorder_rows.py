@@ -120,13 +120,15 @@ RECORDER_ROWS: Final[tuple[Row, ...]] = (
         "rows awaited until they are committed, one by one, in many tasks",
         partial(
             _measure,
-            _Operation("await", f"recorder: {_TASKS} tasks, each awaits its rows", crowd=True),
+            _Operation(
+                "await", f"recorder awaited: {_TASKS} tasks, each awaits its rows", crowd=True
+            ),
         ),
     ),
     Row(
         "recorder.put",
         "recorder",
         "rows put without waiting, then flushed",
-        partial(_measure, _Operation("put", "recorder: {:,} rows put, then flushed")),
+        partial(_measure, _Operation("put", "recorder put: {:,} rows put, then flushed")),
     ),
 )

@@ -110,10 +110,10 @@ def _measure(
                 _check(name, paths[name], _TURNS * (_TASKS if operation.crowd else 1))
     if operation.crowd:
         figures = {name: [_NS / spent for spent in spans] for name, spans in samples.items()}
-        table, unit, digits = f"SQLite: {_TASKS} tasks", "rows/s", 0
+        table, unit, digits = f"SQLite, {_TASKS} tasks", "rows/s", 0
     else:
         figures = {name: [spent / _US for spent in spans] for name, spans in samples.items()}
-        table, unit, digits = "SQLite: one task", "us", 1
+        table, unit, digits = "SQLite, one task", "us", 1
     # When a thread wakes up is decided by the operating system, and a disk is never quiet.
     result = Result(row.name, table, operation.title, unit, figures, digits=digits, steady=False)
     outcome.results.append(result)
