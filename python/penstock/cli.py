@@ -132,11 +132,13 @@ def _import(args: argparse.Namespace) -> int:
         return run_import(args)
     except ValueError as error:
         return _complain("import-json", error, _USAGE)
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         return _complain("import-json", error, _FAILED)
+    except sqlite3.Error as error:  # which does not say of which database
+        return _complain("import-json", f"{args.db}: {error}", _FAILED)
 
 
-def _complain(command: str, error: Exception, code: int) -> int:
+def _complain(command: str, error: Exception | str, code: int) -> int:
     print(f"penstock {command}: error: {error}", file=sys.stderr)
     return code
 

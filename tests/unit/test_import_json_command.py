@@ -213,3 +213,12 @@ def test_interrupted_import_is_exit_code_130_and_goes_on(
     assert len(rows_of(path)) == 3
     assert run(source, path) == 0
     assert [row[2] for row in rows_of(path)] == list(range(10))
+
+
+def test_database_that_cannot_be_used_is_named(
+    tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = tmp_path / "nowhere" / "events.sqlite"
+    assert run(source, missing) == 1
+    error = f"penstock import-json: error: {missing}: unable to open database file\n"
+    assert capsys.readouterr().err == error
