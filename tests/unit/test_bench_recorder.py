@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 from tests.benching import SUFFIX, plan
 
@@ -13,7 +10,6 @@ from penstock.bench import BenchError, Contender, Plan, run_rows
 from penstock.bench._recorder_contenders import RECORDERS
 from penstock.bench._recorder_rows import RECORDER_ROWS
 
-BENCHES = Path(__file__).parents[2] / "benches"
 OURS = f"penstock Recorder{SUFFIX}"
 
 
@@ -35,17 +31,6 @@ def test_penstock_and_the_standard_library_take_part(number: int, theirs: str) -
     (result,) = run.outcome.results
     assert set(result.samples) == {OURS, theirs}
     assert all(speed > 0 for speeds in result.samples.values() for speed in speeds)
-
-
-def test_peers_take_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("aiosqlite")
-    monkeypatch.setattr(sys, "path", [str(BENCHES), *sys.path])
-    from recorder_peers import RECORDER_PEERS
-
-    run = run_rows(RECORDER_ROWS, RECORDER_PEERS, small())
-    assert run.outcome.failed == run.outcome.skipped == {}
-    names = [sorted(result.samples) for result in run.outcome.results]
-    assert names == [["aiosqlite", "aiosqlite, a lock for each commit"], ["aiosqlite"]]
 
 
 def test_contender_that_loses_rows_is_noticed() -> None:

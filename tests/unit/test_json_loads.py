@@ -116,10 +116,11 @@ def test_the_parser_without_recursion_reads_the_same(text: str) -> None:
     assert repr(_decoder._Parser(text).parse()) == repr(GOOD[text])
 
 
-@pytest.mark.parametrize("text", BAD)
+# Surrogates are looked at before and after it.
+@pytest.mark.parametrize(
+    "text", [text for text in BAD if "\\u" not in text.lower() and "\ud800" not in text]
+)
 def test_the_parser_without_recursion_refuses_the_same(text: str) -> None:
-    if "\\u" in text.lower() or "\ud800" in text:
-        pytest.skip("surrogates are looked at before and after")
     with pytest.raises(json.JSONDecodeError):
         _decoder._Parser(text).parse()
 
