@@ -80,7 +80,8 @@ def test_traceback_does_not_grow_from_waiter_to_waiter() -> None:
 
 
 class Uncopied(Exception):
-    def __reduce_ex__(self, protocol: object) -> Any:
+    # Not __reduce_ex__: dask teaches copyreg another way to copy the exceptions that there are.
+    def __copy__(self) -> Any:
         raise RuntimeError("no copies")
 
 
