@@ -28,7 +28,7 @@ endif
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(BACKEND) $(STAMPS)/core $(STAMPS)/demo ## a real service, with and without @cached, side by side
+demo: $(BACKEND) $(STAMPS)/core $(STAMPS)/demo ## a real service as it is, with @cached, and recording events
 	$(BIN)/python -m penstock demo $(ARGS)
 
 test: $(BACKEND) $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus ## the Python tests, on the extension and on the twin
