@@ -16,6 +16,7 @@ FLOORS = {
     "_native": 1, "_pure": 1,
     "_backend": 2,
     "errors": 3, "_types": 3, "_clock": 3, "_components": 3, "json": 3,
+    "_copies": 3, "_forks": 3,
     "_waiters": 3.1,  # a leaf but for the errors that it raises
     "metrics": 4,
     "flow": 5,

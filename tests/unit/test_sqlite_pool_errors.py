@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from tests.databases import assert_clean, locked, make_pool, rows_in
 from tests.forks import in_child
+from tests.threads import LIMIT
 
 from penstock import SqlitePool
 from penstock.pools import _sqlite_connection
@@ -327,3 +328,24 @@ def test_what_is_no_statement_or_function(tmp_path: Path) -> None:
 
     asyncio.run(main())
     asyncio.run(pool.aclose())
+
+
+def test_error_that_cannot_be_copied_reaches_all_the_same(tmp_path: Path) -> None:
+    class Uncopied(Exception):
+        def __copy__(self) -> Any:
+            raise RuntimeError("no copies")
+
+    def on_connect(_: object) -> None:
+        raise Uncopied
+
+    pool = make_pool(tmp_path, on_connect=on_connect, inline_limit=None)
+
+    async def main() -> None:
+        reads = [pool.fetchone("SELECT 1") for _ in range(3)]
+        writes = [pool.execute(INSERT, (1,)) for _ in range(3)]
+        async with asyncio.timeout(LIMIT):
+            ends = await asyncio.gather(*reads, *writes, return_exceptions=True)
+        assert [type(error) for error in ends] == [Uncopied] * 6
+        await pool.aclose()
+
+    asyncio.run(main())

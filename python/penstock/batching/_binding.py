@@ -6,7 +6,7 @@ from asyncio import Future, _get_running_loop
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from penstock.batching import _forks
+from penstock import _forks
 from penstock.batching._results import fail
 from penstock.errors import WrongEventLoop
 from penstock.flow._deadline import ambient

@@ -5,8 +5,7 @@ from __future__ import annotations
 from asyncio import get_running_loop, shield
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar, cast, overload
 
-from penstock import _components
-from penstock.batching import _forks
+from penstock import _components, _forks
 from penstock.batching._loader_answers import cut, settle
 from penstock.batching._loader_batcher import KeyBatcher
 from penstock.batching._loader_calls import Calls

@@ -7,9 +7,9 @@ import concurrent.futures
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from copy import copy
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, cast, final
 
+from penstock._copies import copied
 from penstock.errors import BatchSizeMismatch
 from penstock.flow._callables import name_of
 
@@ -106,26 +106,7 @@ def copies(error: Exception, count: int, *, chained: bool) -> Iterator[Exception
         yield error
         return
     for _ in range(count):
-        yield _copied(error, chained)
-
-
-def _copied(error: Exception, chained: bool) -> Exception:
-    """Return another one of the same type, arguments and notes; or the same, where that fails."""
-    try:
-        other: object = copy(error)
-        if type(other) is not type(error) or other is error:
-            return error
-        assert isinstance(other, Exception)
-        # A constructor may have made something else of them.
-        other.args = error.args
-        notes = getattr(error, "__notes__", None)
-        if isinstance(notes, list):
-            other.__notes__ = notes.copy()
-        other.__traceback__ = error.__traceback__
-        other.__cause__ = error if chained else error.__cause__
-    except Exception:  # it wants arguments of its own, or lets nobody change it
-        return error
-    return other
+        yield cast("Exception", copied(error, chained=chained))
 
 
 def fail(future: AnyFuture, error: Exception) -> bool:

@@ -9,8 +9,7 @@ from os import fsdecode, stat
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
 
-from penstock import _backend, _components, json
-from penstock.files import _forks
+from penstock import _backend, _components, _forks, json
 from penstock.files._families import CACHE_FIELDS
 from penstock.files._flight import Flight
 from penstock.files._reading import Reading, check_regular, read, signature_of

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 from concurrent import futures
 from typing import TypeAlias
+
+from penstock._copies import copied
 
 __all__ = ["Waiter", "of_living_loops", "settle"]
 
@@ -25,23 +26,11 @@ def settle(waiters: list[Waiter], error: BaseException | None) -> None:
         return
     failed = None
     for waiter in waiting:
-        waiter.set_exception(_copy(error))
+        waiter.set_exception(copied(error))
         if isinstance(waiter, asyncio.Future):
             if failed is not None:
                 failed.exception()  # seen
             failed = waiter
-
-
-def _copy(error: BaseException) -> BaseException:
-    """Return an error like *error*: one that several raise would gather the frames of them all."""
-    try:
-        twin = copy.copy(error)
-    except Exception:
-        return error
-    if type(twin) is not type(error):
-        return error
-    twin.__cause__ = error.__cause__
-    return twin.with_traceback(error.__traceback__)
 
 
 def of_living_loops(waiters: list[Waiter]) -> list[Waiter]:

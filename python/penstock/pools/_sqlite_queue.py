@@ -8,10 +8,10 @@ as it has become by then.
 
 from __future__ import annotations
 
-import copy
 from collections import deque
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from penstock._copies import copied
 from penstock.flow._deadline import sooner
 from penstock.pools._sqlite_entry import Entry, deliver
 from penstock.pools._sqlite_store import closed
@@ -113,7 +113,7 @@ class Queue(Generic[E]):
             except IndexError:
                 break
             if entry.claim():
-                entry.fail(_copy(error))
+                entry.fail(copied(error))
                 entries.append(entry)
         deliver(entries)
 
@@ -138,15 +138,3 @@ class Queue(Generic[E]):
         entry.is_over = True
         error = self.lane.line._expired(seconds) if due is None else due.error()
         entry.future.set_exception(error)
-
-
-def _copy(error: BaseException) -> BaseException:
-    """Return one for each who is told: a traceback has the frames of one."""
-    twin = copy.copy(error)
-    if type(twin) is not type(error):
-        return error
-    twin.__cause__ = error.__cause__
-    for note in getattr(error, "__notes__", ()):
-        if note not in getattr(twin, "__notes__", ()):
-            twin.add_note(note)
-    return twin

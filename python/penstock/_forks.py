@@ -10,7 +10,7 @@ __all__ = ["Bound", "enter"]
 
 
 class Bound(Protocol):
-    """What belongs to an event loop that goes on in the parent only."""
+    """What has an event loop, or threads, that go on in the parent only."""
 
     def _begin_anew(self) -> object:
         """Forget what is under way, and return all of it."""
