@@ -42,8 +42,9 @@ class SqlitePool:
     A SQLite database for asyncio and for threads: many read while one writes.
 
     Short reads are done on the event loop, at a fraction of the cost of a hop to a thread; what
-    takes longer is interrupted and done in a thread. Statements that are written concurrently go into one
-    transaction. Whoever is cancelled leaves no transaction, and no statement that runs on.
+    takes longer is interrupted and done in a thread. Statements that are written concurrently
+    go into one transaction. Whoever is cancelled leaves no transaction, and no statement that
+    runs on.
 
     Args:
         path: Of the file, made when it is not there; the directory has to be. It is put into WAL
