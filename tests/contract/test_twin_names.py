@@ -16,8 +16,10 @@ PURE = load_backend("pure")
 METRICS = ["Counter", "Family", "Gauge", "Histogram", "Summary", "Timer"]
 FLOW = ["Breaker", "Parker", "RateGate", "WaiterQueue"]
 BATCHING = ["Ring"]
+CACHING = ["Entry", "Front"]
 CLASSES = [
     "BoundMemo", "Cache", "CacheStats", "Flight", "Memo", "Ready", *METRICS, *FLOW, *BATCHING,
+    *CACHING,
 ]  # fmt: skip
 #: What the asynchronous layer uses.
 PROTOCOL = {"_abandon", "_begin", "_commit", "_invalidate"}
@@ -36,6 +38,8 @@ BATCHING_PROTOCOL = {
     "_age", "_bind", "_close", "_closed", "_counts", "_drop_oldest", "_head", "_init", "_listen",
     "_loop", "_push", "_sweep", "_tail", "_take", "_weigh",
 }  # fmt: skip
+#: What the layer of caches in tiers uses.
+CACHING_PROTOCOL = {"_attach", "_epoch"}
 
 
 def public(cls: type) -> set[str]:
@@ -46,6 +50,8 @@ def public(cls: type) -> set[str]:
         protocol = FLOW_PROTOCOL
     elif cls.__name__ in BATCHING:
         protocol = BATCHING_PROTOCOL
+    elif cls.__name__ in CACHING:
+        protocol = CACHING_PROTOCOL
     return {name for name in dir(cls) if not name.startswith("_") or name in protocol}
 
 

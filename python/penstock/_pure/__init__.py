@@ -4,6 +4,7 @@ from penstock._pure.breaker import Breaker
 from penstock._pure.cache import Cache
 from penstock._pure.convert import build_info, duration
 from penstock._pure.flight import Flight
+from penstock._pure.front import Entry, Front
 from penstock._pure.loads import set_recursive_load
 from penstock._pure.memo import BoundMemo, Memo
 from penstock._pure.metrics import (
@@ -31,8 +32,10 @@ __all__ = [
     "Cache",
     "CacheStats",
     "Counter",
+    "Entry",
     "Family",
     "Flight",
+    "Front",
     "Gauge",
     "Histogram",
     "Memo",

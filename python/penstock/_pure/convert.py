@@ -15,6 +15,7 @@ __all__ = [
     "Ttl",
     "build_info",
     "check_callable",
+    "check_epoch",
     "check_jitter",
     "check_maxsize",
     "check_name",
@@ -23,6 +24,7 @@ __all__ = [
     "check_weight",
     "duration",
     "duration_ns",
+    "grace_ns",
     "optional_duration_ns",
     "read_timer",
     "to_ns",
@@ -88,6 +90,20 @@ def duration_ns(value: object, name: str) -> int:
     if seconds > MAX_SECONDS:
         raise ValueError(f"{name} must be <= {MAX_SECONDS} seconds, got {value!r}")
     return max(1, to_ns(seconds))
+
+
+def grace_ns(value: object) -> int:
+    """Convert a number of seconds, of which there may be none."""
+    return 0 if value == 0 and not isinstance(value, bool) else duration_ns(value, "grace")
+
+
+def check_epoch(value: object) -> int:
+    """Convert the number of an epoch."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"epoch must be an int, got {type_name(value)}")
+    if not -1 <= value <= MAX_SIZE:
+        raise ValueError(f"epoch must be >= -1 and <= {MAX_SIZE}, got {value!r}")
+    return value
 
 
 def optional_duration_ns(value: object, name: str) -> int | None:

@@ -11,14 +11,33 @@ use crate::ffi::{GilLock, call0};
 pub enum Moment {
     /// The system's monotonic clock, read when asked.
     System,
+    /// The same, where the coarse clock was read already.
+    Near(u64),
     /// A user's timer, read before the lock was taken.
     Read(u64),
+}
+
+impl Moment {
+    /// The same for an operation that compares with several deadlines.
+    #[inline]
+    pub fn near(self) -> Self {
+        match self {
+            Self::System => Self::Near(system::coarse()),
+            other => other,
+        }
+    }
+}
+
+/// Whether a deadline is over on the system's clock, of which the coarse one is read already.
+#[inline]
+fn is_over(deadline: u64, coarse: u64) -> bool {
+    deadline <= coarse.saturating_add(system::LAG) && deadline <= system::precise()
 }
 
 impl Clock for Moment {
     fn now(&self) -> u64 {
         match self {
-            Self::System => system::precise(),
+            Self::System | Self::Near(_) => system::precise(),
             Self::Read(now) => *now,
         }
     }
@@ -27,10 +46,8 @@ impl Clock for Moment {
     #[inline]
     fn reached(&self, deadline: u64) -> bool {
         match self {
-            Self::System => {
-                deadline <= system::coarse().saturating_add(system::LAG)
-                    && deadline <= system::precise()
-            }
+            Self::System => is_over(deadline, system::coarse()),
+            Self::Near(coarse) => is_over(deadline, *coarse),
             Self::Read(now) => deadline <= *now,
         }
     }

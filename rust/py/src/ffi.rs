@@ -14,8 +14,8 @@ mod running;
 
 pub use args::{Args, Parts, Slot, Vectorcall, install_vectorcall};
 pub use call::{
-    as_float, attached, call, call_method0, call0, detached, is_equal, only_one_interpreter,
-    recursive, small_int, to_str,
+    as_float, attached, call, call_method0, call_with, call0, detached, is_equal,
+    only_one_interpreter, recursive, small_int, to_str,
 };
 pub use hash::{equal, hash, utf8};
 pub use lock::GilLock;

@@ -25,6 +25,7 @@ mod convert;
 mod ffi;
 mod flight;
 mod flow;
+mod front;
 mod hooks;
 mod key;
 mod loads;
@@ -50,6 +51,8 @@ mod _native {
     use crate::flight::{Flight, set_recursive_load};
     #[pymodule_export]
     use crate::flow::{PyBreaker, PyParker, PyRateGate, PyWaiterQueue};
+    #[pymodule_export]
+    use crate::front::{PyEntry, PyFront};
     #[pymodule_export]
     use crate::memo::Memo;
     #[pymodule_export]
@@ -93,6 +96,7 @@ mod _native {
         crate::ffi::install_set_item::<PyCache>(module.py());
         crate::metrics::install(module.py())?;
         crate::flow::install(module.py())?;
+        crate::front::install(module.py())?;
         crate::ring::install(module.py())?;
         crate::ring::count_forks(module.py())?;
         crate::memo::install(module.py())

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use pyo3::exceptions::PyRecursionError;
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyInt, PyString, PyTuple};
+use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
 /// Python's functions that run code of users, declared so that a thread may end inside of them.
 mod python {
@@ -153,11 +153,21 @@ pub fn call<'py>(
     func: &Bound<'py, PyAny>,
     args: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
 ) -> PyResult<Bound<'py, PyAny>> {
+    call_with(func, args, None)
+}
+
+/// `func(*args, **kwargs)`.
+pub fn call_with<'py>(
+    func: &Bound<'py, PyAny>,
+    args: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
     let args = args.into_pyobject(func.py())?;
-    // SAFETY: a live object and a tuple; the result is a new reference, or null with an error set.
+    // SAFETY: a live object, a tuple, and a dict or null; the result is a new reference, or null with
+    // an error set.
     unsafe {
-        let null = std::ptr::null_mut();
-        let result = until_the_end(|| opaque::call()(func.as_ptr(), args.as_ptr(), null));
+        let kwargs = kwargs.map_or(std::ptr::null_mut(), Bound::as_ptr);
+        let result = until_the_end(|| opaque::call()(func.as_ptr(), args.as_ptr(), kwargs));
         Bound::from_owned_ptr_or_err(func.py(), result)
     }
 }
