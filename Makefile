@@ -28,16 +28,16 @@ endif
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(BACKEND) $(STAMPS)/core $(STAMPS)/demo ## a real service as it is, with @cached, and recording events
+demo: $(BACKEND) $(STAMPS)/core $(STAMPS)/demo ## a real service as it is, with @cached, recording events, and restarted with a second tier
 	$(BIN)/python -m penstock demo $(ARGS)
 
-test: $(BACKEND) $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus ## the Python tests, on the extension and on the twin
+test: $(BACKEND) $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus $(STAMPS)/redis ## the Python tests, on the extension and on the twin
 	$(BIN)/python -m pytest $(ARGS)
 
 # What is tested once, on whichever backend: servers and clusters of others.
 ONCE := test_cluster test_cluster_faults test_cluster_scheduling test_cluster_shutdown test_prometheus
 
-test-pure: $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus ## the Python tests on the twin alone
+test-pure: $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus $(STAMPS)/redis ## the Python tests on the twin alone
 	PENSTOCK_PURE=1 PENSTOCK_REQUIRE_NATIVE= $(BIN)/python -m pytest $(ONCE:%=--ignore=tests/integration/%.py) $(ARGS)
 
 test-rust: $(STAMPS)/cargo ## the tests of the core crate
@@ -46,7 +46,7 @@ test-rust: $(STAMPS)/cargo ## the tests of the core crate
 # Of the contract what tries more examples when told to.
 TRIED := $(shell grep -l hypothesis tests/contract/*.py)
 
-stress: $(STAMPS)/native $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo ## long: state machines, threads, leaks, traps
+stress: $(STAMPS)/native $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/redis ## long: state machines, threads, leaks, traps
 	PENSTOCK_STRESS=10 HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest tests/stress $(TRIED) $(ARGS)
 
 lint: $(STAMPS)/lint $(STAMPS)/cargo ## ruff, rustfmt, clippy
@@ -62,7 +62,7 @@ types: $(STAMPS)/native $(STAMPS)/lint $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/d
 	$(BIN)/basedpyright --level error
 	$(BIN)/python -m mypy.stubtest penstock._native --allowlist tests/typing/stubtest-allowlist.txt
 
-bench: $(STAMPS)/native $(STAMPS)/bench ## every figure against its peers, in one run
+bench: $(STAMPS)/native $(STAMPS)/bench $(STAMPS)/redis ## every figure against its peers, in one run
 	$(BIN)/python benches/run.py --json $(RESULTS).json --markdown $(RESULTS).md $(ARGS)
 
 bench-quick: ARGS := --quick
@@ -80,7 +80,7 @@ endif
 
 # What differs in a wheel is what is in it, and how it starts other programs.
 wheel: TESTS ?= tests/test_exports.py tests/contract tests/integration $(ONCE:%=--ignore=tests/integration/%.py)
-wheel: $(STAMPS)/cargo $(STAMPS)/build $(STAMPS)/prometheus ## build a wheel and test it, installed
+wheel: $(STAMPS)/cargo $(STAMPS)/build $(STAMPS)/prometheus $(STAMPS)/redis ## build a wheel and test it, installed
 	rm -rf dist $(STAMPS)/wheel
 	$(BIN)/maturin build -q --release --locked --out dist
 	$(PYTHON) -m venv $(STAMPS)/wheel
@@ -126,6 +126,21 @@ $(STAMPS)/prometheus: | $(STAMPS)/venv
 		( cd $(STAMPS) && apt-get download -qq prometheus && dpkg -x prometheus_*.deb debian ); \
 	}; } && touch $@ || \
 		echo "NO PROMETHEUS: its tests are skipped, or fail in CI; it is Debian's package prometheus" >&2
+
+# The same for Redis, whose libraries come from where they were unpacked to.
+REDIS := redis-server redis-tools libjemalloc2 liblzf1 liblua5.1-0 libhiredis0.14
+$(STAMPS)/redis: | $(STAMPS)/venv
+	@{ command -v redis-server >/dev/null || { \
+		echo "fetching Debian's redis-server" >&2; \
+		{ [ "$$(id -u)" != 0 ] || apt-get update -qq; } && \
+		( cd $(STAMPS) && apt-get download -qq $(REDIS) && \
+			for file in redis-*.deb lib*.deb; do dpkg -x $$file debian; done && \
+			rm debian/usr/bin/redis-server && cp debian/usr/bin/redis-check-rdb debian/redis-server && \
+			printf '#!/bin/sh\nhere=$$(dirname "$$(readlink -f "$$0")")/../..\nLD_LIBRARY_PATH=$$(echo $$here/usr/lib/*-linux-gnu) exec $$here/redis-server "$$@"\n' \
+				>debian/usr/bin/redis-server && chmod +x debian/usr/bin/redis-server && \
+			debian/usr/bin/redis-server --version >/dev/null ); \
+	}; } && touch $@ || \
+		echo "NO REDIS: its tests are skipped, or fail in CI; it is Debian's package redis-server" >&2
 
 # An extension of another Python or of an older source must not lie about.
 $(STAMPS)/native: $(RUST) pyproject.toml | $(STAMPS)/cargo $(STAMPS)/build

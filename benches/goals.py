@@ -7,20 +7,19 @@ run as a script, it measures only the rows that a goal needs.
 
 from __future__ import annotations
 
-import statistics
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from goal import Goal, ratio, value, worst
+from goals_tiers import TIERS_GOALS
 from peers import PEERS
 from penstock.bench import Outcome, Result, Verdict, main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["GOALS", "Goal", "judge"]
+__all__ = ["GOALS", "judge"]
 
-_ROUNDS_FOR_QUARTILES: Final = 8
 _CACHE: Final = "penstock Cache"
 _TTL: Final = "penstock Cache, TTL"
 _CACHED: Final = "penstock cached"
@@ -35,64 +34,9 @@ _RECORDER: Final = "penstock Recorder"
 _SQLITE: Final = "penstock SqlitePool"
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """
-    One claim about one row.
-
-    Args:
-        claim: What is claimed.
-        row: The name of the result it is read from.
-        measure: Takes the figures from the result, one per round; KeyError: a contender is missing.
-        limit: What the figure is held against.
-        unit: "x" for a ratio.
-        at_least: The figure has to reach the limit, not to stay below it.
-    """
-
-    claim: str
-    row: str
-    measure: Callable[[Result], list[float]]
-    limit: float
-    unit: str = "x"
-    at_least: bool = False
-
-    def verdict(self, result: Result) -> Verdict:
-        """Hold the claim against *result*."""
-        goal = f"{'>=' if self.at_least else '<='} {self.limit:g} {self.unit}".rstrip()
-        try:
-            figures = self.measure(result)
-        except KeyError:
-            return Verdict(self.claim, goal, None, met=False)
-        figure = statistics.median(figures)
-        met = figure >= self.limit if self.at_least else figure <= self.limit
-        return Verdict(self.claim, goal, self._text(figures), met)
-
-    def _text(self, figures: list[float]) -> str:
-        """Write the median, and the quartiles where there are rounds enough to speak of them."""
-        digits = 2 if self.unit == "x" else 1 if self.unit else 0
-        text = f"{statistics.median(figures):.{digits}f} {self.unit}".rstrip()
-        if len(figures) < _ROUNDS_FOR_QUARTILES:
-            return text
-        low, _, high = statistics.quantiles(figures, n=4)
-        return f"{text} ({low:.{digits}f} to {high:.{digits}f})"
-
-
-def _ratio(ours: str, theirs: str) -> Callable[[Result], list[float]]:
-    return lambda result: result.ratios(ours, theirs)
-
-
-def _value(ours: str) -> Callable[[Result], list[float]]:
-    return lambda result: result.samples[ours]
-
-
-def _worst(*ours: str) -> Callable[[Result], list[float]]:
-    """Take the largest of all samples: what is claimed holds always, not half of the time."""
-    return lambda result: [max(max(result.samples[name]) for name in ours)]
-
-
 def _faster(claim: str, row: str, limit: float) -> Goal:
     """Return the goal of a row of metrics: how many times longer prometheus_client takes."""
-    measure = _ratio(_PROMETHEUS, _METRICS)
+    measure = ratio(_PROMETHEUS, _METRICS)
     return Goal(f"{claim}, {_PROMETHEUS} / penstock", row, measure, limit, at_least=True)
 
 
@@ -108,31 +52,31 @@ def _fastest_peer(result: Result) -> list[float]:
 def _batching() -> Iterator[Goal]:
     """Yield the goals of batches."""
     for peer, limit in (("aiodataloader", 1.0), ("async-batcher", 0.3)):
-        measure = _ratio(_BATCHER, peer)
+        measure = ratio(_BATCHER, peer)
         yield Goal(f"Batcher, 1,000 gathered submits / {peer}", "batching.submit", measure, limit)
     yield Goal(
         "Loader, 1,000 gathered loads / aiodataloader",
         "batching.load",
-        _ratio("penstock Loader", "aiodataloader"),
+        ratio("penstock Loader", "aiodataloader"),
         1.0,
     )
     yield Goal(
         "Batcher.put_nowait / deque.append",
         "batching.put",
-        _ratio(_BATCHER, "deque.append"),
+        ratio(_BATCHER, "deque.append"),
         3,
     )
     yield Goal(
         "wake-ups of a busy loop by a burst from 4 threads",
         "batching.wakeups",
-        _worst(_BATCHER),
+        worst(_BATCHER),
         1,
         "",
     )
     yield Goal(
         "1,000 messages into SQLite, one commit for each / Batcher",
         "batching.sqlite",
-        _ratio("one commit for each", _BATCHER),
+        ratio("one commit for each", _BATCHER),
         5,
         at_least=True,
     )
@@ -143,13 +87,13 @@ def _files() -> Iterator[Goal]:
     yield Goal(
         "disk writes by 1,000 writes of a file in a window",
         "files.touched",
-        _worst("penstock FileWriter"),
+        worst("penstock FileWriter"),
         1,
         "",
     )
     for parser in ("json", "orjson"):
         name = f"FileCache hit / reading 10 KB and {parser}.loads"
-        measure = _ratio("penstock FileCache", f"read and {parser}.loads")
+        measure = ratio("penstock FileCache", f"read and {parser}.loads")
         yield Goal(name, "files.get", measure, 0.05)
 
 
@@ -157,7 +101,7 @@ def _limits() -> Iterator[Goal]:
     """Yield the goals of the limits that adapt: deterministic, the service is simulated."""
     for policy in ("aimd(0.2)", "gradient()"):
         ours = f"penstock {policy}"
-        fixed = _ratio(ours, "best fixed limit")
+        fixed = ratio(ours, "best fixed limit")
         yield Goal(
             f"{policy}: throughput / best fixed limit", "limits.well", fixed, 0.9, at_least=True
         )
@@ -165,51 +109,51 @@ def _limits() -> Iterator[Goal]:
         yield Goal(
             f"{policy}: throughput / fixed limit of 50, service slowed to a third",
             "limits.slow",
-            _ratio(ours, "fixed limit of 50"),
+            ratio(ours, "fixed limit of 50"),
             1.2,
             at_least=True,
         )
 
 
 GOALS: Final[tuple[Goal, ...]] = (
-    Goal("Cache.get hit / dict.get", "cache.get-hit", _ratio(_CACHE, "dict"), 1.3),
+    Goal("Cache.get hit / dict.get", "cache.get-hit", ratio(_CACHE, "dict"), 1.3),
     Goal(
         "Cache.get hit / cachebox LRUCache",
         "cache.get-hit",
-        _ratio(_CACHE, "cachebox LRUCache"),
+        ratio(_CACHE, "cachebox LRUCache"),
         0.9,
     ),
-    Goal("Cache.get hit, with a TTL / without", "cache.get-hit", _ratio(_TTL, _CACHE), 1.25),
+    Goal("Cache.get hit, with a TTL / without", "cache.get-hit", ratio(_TTL, _CACHE), 1.25),
     Goal(
         "Cache.get hit with a TTL / cachebox TTLCache",
         "cache.get-hit",
-        _ratio(_TTL, "cachebox TTLCache"),
+        ratio(_TTL, "cachebox TTLCache"),
         0.65,
     ),
     Goal(
         "set new + evict / cachebox LRUCache",
         "cache.set-new",
-        _ratio(_CACHE, "cachebox LRUCache"),
+        ratio(_CACHE, "cachebox LRUCache"),
         1.0,
     ),
-    Goal("memory, LRU", "memory.int", _value(_CACHE), 50, "B/entry"),
-    Goal("memory, LRU with a TTL", "memory.int", _value(_TTL), 60, "B/entry"),
+    Goal("memory, LRU", "memory.int", value(_CACHE), 50, "B/entry"),
+    Goal("memory, LRU with a TTL", "memory.int", value(_TTL), 60, "B/entry"),
     Goal(
         "cached f(str) hit / functools.lru_cache",
         "cached.sync.str",
-        _ratio(_CACHED, "functools.lru_cache"),
+        ratio(_CACHED, "functools.lru_cache"),
         0.9,
     ),
     Goal(
         "cached f(int, int, flag=True) hit / functools.lru_cache",
         "cached.sync.three",
-        _ratio(_CACHED, "functools.lru_cache"),
+        ratio(_CACHED, "functools.lru_cache"),
         0.7,
     ),
     Goal(
         "await of a cached hit / of a trivial async def",
         "cached.async.str",
-        _ratio(_CACHED, _PLAIN),
+        ratio(_CACHED, _PLAIN),
         0.8,
     ),
     Goal(
@@ -218,7 +162,7 @@ GOALS: Final[tuple[Goal, ...]] = (
     Goal(
         "the same with three arguments / trivial async def",
         "cached.async.three",
-        _ratio(_CACHED, _PLAIN),
+        ratio(_CACHED, _PLAIN),
         0.8,
     ),
     Goal(
@@ -228,8 +172,8 @@ GOALS: Final[tuple[Goal, ...]] = (
         6,
         at_least=True,
     ),
-    Goal("loads of 1,000 concurrent misses", "stampede.loads", _value(_CACHED), 1, ""),
-    Goal("loads of 64 threads missing at once", "stampede.threads", _value(_CACHED), 1, ""),
+    Goal("loads of 1,000 concurrent misses", "stampede.loads", value(_CACHED), 1, ""),
+    Goal("loads of 64 threads missing at once", "stampede.threads", value(_CACHED), 1, ""),
     _faster("Counter.inc()", "metrics.inc", 10),
     _faster("inc() of a cached child", "metrics.child", 10),
     _faster("labels(...).inc()", "metrics.labels", 14),
@@ -240,7 +184,7 @@ GOALS: Final[tuple[Goal, ...]] = (
     Goal(
         "event loop held by any scrape of 2,000 histograms, also with gzip",
         "scrape.loop",
-        _worst(_METRICS, f"{_METRICS}, gzip"),
+        worst(_METRICS, f"{_METRICS}, gzip"),
         5,
         "ms",
     ),
@@ -248,7 +192,7 @@ GOALS: Final[tuple[Goal, ...]] = (
         Goal(
             f"middleware above the bare application, {title}",
             f"middleware.{row}",
-            _value("penstock ASGIMiddleware"),
+            value("penstock ASGIMiddleware"),
             5,
             "us",
         )
@@ -262,14 +206,14 @@ GOALS: Final[tuple[Goal, ...]] = (
     Goal(
         "counter series, labels shared with the caller",
         "metrics.memory-shared",
-        _value(_METRICS),
+        value(_METRICS),
         250,
         "B/series",
     ),
     Goal(
         "counter series, labels of its own",
         "metrics.memory-own",
-        _value(_METRICS),
+        value(_METRICS),
         250,
         "B/series",
     ),
@@ -277,26 +221,26 @@ GOALS: Final[tuple[Goal, ...]] = (
     Goal(
         "async with limiter, nobody waits / asyncio.Semaphore",
         "flow.enter",
-        _ratio(_LIMITER, "asyncio.Semaphore"),
+        ratio(_LIMITER, "asyncio.Semaphore"),
         0.25,
     ),
     Goal(
         "async with limiter, nobody waits / aiolimiter",
         "flow.enter",
-        _ratio(_LIMITER, "aiolimiter"),
+        ratio(_LIMITER, "aiolimiter"),
         0.15,
     ),
     Goal(
         "retry of a first-try success, tenacity / penstock",
         "flow.retry",
-        _ratio("tenacity", "penstock retry"),
+        ratio("tenacity", "penstock retry"),
         50,
         at_least=True,
     ),
     Goal(
         "retry of a first-try success, stamina / penstock",
         "flow.retry",
-        _ratio("stamina", "penstock retry"),
+        ratio("stamina", "penstock retry"),
         40,
         at_least=True,
     ),
@@ -304,7 +248,7 @@ GOALS: Final[tuple[Goal, ...]] = (
         Goal(
             f"circuit breaker, closed, above the bare call, {form}",
             "flow.breaker",
-            _value(f"penstock CircuitBreaker, {form}"),
+            value(f"penstock CircuitBreaker, {form}"),
             150,
             "ns",
         )
@@ -313,12 +257,12 @@ GOALS: Final[tuple[Goal, ...]] = (
     Goal(
         "500 items of 1 ms, one after another / map_concurrent",
         "flow.map",
-        _ratio("one after another", "penstock map_concurrent"),
+        ratio("one after another", "penstock map_concurrent"),
         45,
         at_least=True,
     ),
     *(
-        Goal(f"{claim} / {_THREAD_POOL}", row, _ratio(_EXECUTOR, _THREAD_POOL), limit)
+        Goal(f"{claim} / {_THREAD_POOL}", row, ratio(_EXECUTOR, _THREAD_POOL), limit)
         for claim, row, limit in (
             ("Executor, submit + result", "executor.submit", 0.7),
             ("Executor, 10,000 no-ops, per task", "executor.burst", 0.5),
@@ -328,36 +272,37 @@ GOALS: Final[tuple[Goal, ...]] = (
     Goal(
         "Executor, 100 tasks that sleep 50 ms on 8 workers, ideal time / time",
         "executor.sleep",
-        _value(_EXECUTOR),
+        value(_EXECUTOR),
         0.93,
         at_least=True,
     ),
     *_batching(),
-    Goal("point read, SqlitePool / aiosqlite", "sqlite.read", _ratio(_SQLITE, "aiosqlite"), 0.3),
+    Goal("point read, SqlitePool / aiosqlite", "sqlite.read", ratio(_SQLITE, "aiosqlite"), 0.3),
     Goal(
         "50 tasks reading, SqlitePool / aiosqlite",
         "sqlite.reads",
-        _ratio(_SQLITE, "aiosqlite"),
+        ratio(_SQLITE, "aiosqlite"),
         2.5,
         at_least=True,
     ),
     Goal(
         "50 tasks awaiting each row, Recorder / aiosqlite",
         "recorder.await",
-        _ratio(_RECORDER, "aiosqlite"),
+        ratio(_RECORDER, "aiosqlite"),
         8,
         at_least=True,
     ),
     Goal(
         "Recorder, rows put without waiting",
         "recorder.put",
-        _value(_RECORDER),
+        value(_RECORDER),
         300_000,
         "rows/s",
         at_least=True,
     ),
     *_files(),
-    Goal("import penstock", "import", _value("import penstock"), 20, "ms"),
+    *TIERS_GOALS,
+    Goal("import penstock", "import", value("import penstock"), 20, "ms"),
 )
 
 

@@ -12,10 +12,15 @@ from typing import Final
 from batching_peers import BATCHING_PEERS
 from files_peers import FILES_PEERS
 from flow_peers import FLOW_PEERS
+from hub_peers import HUB_PEERS
 from metrics_peers import METRICS_PEERS
 from penstock.bench import Contender, cache, function
+from pool_peers import POOL_PEERS
 from recorder_peers import RECORDER_PEERS
+from redis_peers import REDIS_PEERS
 from sqlite_peers import SQLITE_PEERS
+from stores_peers import STORES_PEERS
+from tiers_peers import TIERS_PEERS
 
 __all__ = ["PEERS"]
 
@@ -131,7 +136,7 @@ _ASYNC: Final[tuple[Contender, ...]] = (
     ),
     function(
         "aiocache.cached",
-        ("async", "stampede"),
+        ("async", "stampede", "tool"),
         "import aiocache\nf = aiocache.cached()(f)",
         needs="aiocache",
     ),
@@ -143,7 +148,7 @@ _ASYNC: Final[tuple[Contender, ...]] = (
     ),
     function(
         "cashews, mem://",
-        ("async", "stampede"),
+        ("async", "stampede", "tool"),
         "import cashews\n"
         "store = cashews.Cache()\n"
         "store.setup('mem://', size=1024)\n"
@@ -173,6 +178,11 @@ PEERS: Final[tuple[Contender, ...]] = (
     *FLOW_PEERS,
     *BATCHING_PEERS,
     *SQLITE_PEERS,
+    *STORES_PEERS,
+    *TIERS_PEERS,
+    *REDIS_PEERS,
+    *POOL_PEERS,
+    *HUB_PEERS,
     *RECORDER_PEERS,
     *FILES_PEERS,
     *_IMPORTS,

@@ -117,6 +117,7 @@ def test_public_names_have_docstrings(name: str) -> None:
         "penstock.json",
         "penstock.pools",
         "penstock.recording",
+        "penstock.stores",
     ],
 )
 def test_public_attributes_of_public_classes_are_documented(name: str) -> None:

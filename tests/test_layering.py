@@ -23,6 +23,7 @@ FLOORS = {
     "batching": 6, "files": 6,
     "pools": 6.1,  # they gather what concurrent callers ask for
     "recording": 6.2,  # a batcher in front of a pool
+    "stores": 6.3,  # batches in front of connections
     "caching": 7, "queues": 7,
     "monitor": 8, "settings": 8,
     "demo": 9, "bench": 9,

@@ -88,7 +88,8 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         description=(
             "Starts an ASGI service over a SQLite file of JSON documents, asks it for documents "
             "over HTTP, once as it is and once with @cached, then twice with an event recorded for "
-            "each request, a commit each and with a Recorder, and prints them side by side. "
+            "each request, a commit each and with a Recorder, then as it is after a restart, "
+            "without and with a second tier of its cache, and prints them side by side. "
             "Uses the loopback interface and a temporary directory only, under 60 seconds."
         ),
         epilog=_EXIT_CODES,
@@ -99,6 +100,7 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     add("--concurrency", type=int, default=32, metavar="N", help="requests at a time (%(default)s)")
     add("--cache-size", type=int, metavar="N", help="maxsize (a quarter of the documents)")
     add("--seed", type=int, default=1, metavar="N", help="of documents and keys (%(default)s)")
+    add("--redis", metavar="URL", help="the second tier of the restarted service (SQLite)")
     add("--trace", type=Path, metavar="FILE", help="one key per line, may be .gz (Zipf keys)")
     add("--json", action="store_true", help="print the result as JSON; progress goes to stderr")
 
@@ -115,6 +117,7 @@ def _demo(args: argparse.Namespace) -> int:
             trace=args.trace,
             cache_size=args.cache_size,
             as_json=args.json,
+            redis=args.redis,
         )
         return run(options)
     except ValueError as error:

@@ -13,8 +13,14 @@ __all__ = [
     "ItemDropped",
     "ItemTimeout",
     "LimitExceeded",
+    "LoadTimeout",
     "PenstockError",
+    "PoolTimeout",
     "RecursiveLoad",
+    "SnapshotError",
+    "StoreError",
+    "StoreTimeout",
+    "StoreUnavailable",
     "TaskExpired",
     "WorkerLost",
     "WrongEventLoop",
@@ -177,4 +183,77 @@ class ItemTimeout(PenstockError, TimeoutError):
 class WrongEventLoop(PenstockError, RuntimeError):
     """
     What is bound to one event loop was used from another.
+    """
+
+
+class PoolTimeout(AcquireTimeout):
+    """
+    No connection of a pool became free in time.
+
+    Attributes:
+        seconds: How long was waited.
+        size: How many connections the pool had.
+        idle: How many of them were idle.
+        leased: How many were in use.
+        waiters: How many callers waited.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        seconds: float = 0.0,
+        size: int = 0,
+        idle: int = 0,
+        leased: int = 0,
+        waiters: int = 0,
+    ) -> None:
+        super().__init__(message, seconds=seconds)
+        self.size = size
+        self.idle = idle
+        self.leased = leased
+        self.waiters = waiters
+
+
+class StoreError(PenstockError, RuntimeError):
+    """
+    A store of a cache refused what it was asked, or cannot be used.
+    """
+
+
+class StoreTimeout(StoreError, TimeoutError):
+    """
+    A store of a cache did not answer in time.
+
+    Attributes:
+        seconds: How much time it had.
+    """
+
+    def __init__(self, message: str, *, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class StoreUnavailable(StoreError, ConnectionError):
+    """
+    A store of a cache cannot be reached, or the connection to it was lost.
+    """
+
+
+class LoadTimeout(PenstockError, TimeoutError):
+    """
+    The loader of a cache did not return in time; it goes on in the background.
+
+    Attributes:
+        seconds: How much time it had.
+    """
+
+    def __init__(self, message: str, *, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class SnapshotError(PenstockError, ValueError):
+    """
+    A file is not a whole snapshot of a cache that this version can read.
     """

@@ -103,8 +103,12 @@ def test_both_rounds_are_shown_side_by_side(home: Path) -> None:
         "round '@cached' ...",
         "round 'a commit each' ...",
         "round 'Recorder' ...",
+        "round 'no L2' ...",
+        "round 'L2, first start' ...",
+        "round 'L2, restarted' ...",
     ]
     assert "a commit each   Recorder   factor" in out
+    assert "no L2   L2, first start   factor   L2, restarted   factor" in out
 
 
 def test_json_is_all_there_is_on_standard_output(home: Path) -> None:
@@ -120,6 +124,11 @@ def test_json_is_all_there_is_on_standard_output(home: Path) -> None:
     assert before["rows_written"] == after["rows_written"] == answer["events"]["requests"] > 100
     assert before["commits"] == before["rows_written"]
     assert after["commits"] < before["commits"] / 2
+    without, first, again = answer["restart"]["rounds"]
+    assert answer["restart"]["store"] == "SQLite"
+    assert first["database_reads"] > 20 < without["database_reads"]
+    assert again["database_reads"] == 0 < again["l2_hits"]
+    assert without["l2_hits"] == 0
 
 
 def test_pure_backend_runs_the_demo(home: Path) -> None:

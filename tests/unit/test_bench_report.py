@@ -163,7 +163,7 @@ def test_a_quick_run_writes_what_it_was_asked_for(tmp_path: Path) -> None:
     ("arguments", "reason"),
     [
         (["--only", "nothing"], "no row is called 'nothing'"),
-        (["--contenders", "nobody"], "no contender's name contains 'nobody'"),
+        (["--contenders", "no such"], "no contender's name contains 'no such'"),
         (["--update", "no/such/file"], "cannot write"),
     ],
 )

@@ -12,6 +12,7 @@ from penstock.demo._model import (
     ServiceStats,
     default_rounds,
     event_rounds,
+    restart_rounds,
 )
 
 
@@ -24,6 +25,7 @@ def _stats(hits: int = 0, misses: int = 0) -> ServiceStats:
         "hits": hits,
         "misses": misses,
         "evictions": 0,
+        "l2_hits": 0,
         "rows": 0,
         "commits": 0,
     }
@@ -62,6 +64,18 @@ def test_rounds_with_events_differ_in_how_these_are_recorded() -> None:
     assert after.service_args == ("--cache-size", "5000", "--events", "recorder")
     assert before.cached
     assert after.cached
+
+
+def test_rounds_of_restarted_services_differ_in_their_store() -> None:
+    without, first, again = restart_rounds(20_000, 7, ("--store", "x"))
+    assert without.service_args == ("--cache-size", "7", "--tiers")
+    assert first.service_args == again.service_args == (*without.service_args, "--store", "x")
+    assert len({without.name, first.name, again.name}) == 3
+
+
+def test_what_is_no_redis_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^redis must begin with redis://, rediss://, unix://$"):
+        DemoOptions(redis="http://localhost")
 
 
 def test_cache_of_the_smallest_database_holds_one_document() -> None:

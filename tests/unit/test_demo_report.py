@@ -6,7 +6,13 @@ import json
 
 from penstock.demo._keys import Workload
 from penstock.demo._model import DemoOptions, Load, Round, RoundResult, ServiceStats
-from penstock.demo._report import Report, find_event_problems, find_problems
+from penstock.demo._report import (
+    Report,
+    Restart,
+    find_event_problems,
+    find_problems,
+    find_restart_problems,
+)
 
 _WORK = Workload((1, 2, 1, 1), 20, "Zipf 0.99 keys")
 
@@ -22,7 +28,9 @@ def _cached() -> RoundResult:
     return RoundResult(Round("@cached", cached=True), load, _stats(reads=2, hits=1, misses=3))
 
 
-def _stats(*, reads: int, hits: int, misses: int, rows: int = 0, commits: int = 0) -> ServiceStats:
+def _stats(
+    *, reads: int, hits: int, misses: int, rows: int = 0, commits: int = 0, l2_hits: int = 0
+) -> ServiceStats:
     return {
         "backend": "pure",
         "server": "Starlette on uvicorn",
@@ -31,6 +39,7 @@ def _stats(*, reads: int, hits: int, misses: int, rows: int = 0, commits: int = 
         "hits": hits,
         "misses": misses,
         "evictions": 0,
+        "l2_hits": l2_hits,
         "rows": rows,
         "commits": commits,
     }
@@ -48,6 +57,21 @@ def _recorded(name: str = "Recorder", rows: int = 2, commits: int = 1) -> RoundR
 
 def _with_events(*events: RoundResult) -> Report:
     return Report(DemoOptions(concurrency=3), _WORK, [_as_is(), _cached()], 12.5, events)
+
+
+def _started(name: str, reads: int, l2_hits: int, seconds: float = 1.0) -> RoundResult:
+    load = Load(seconds=seconds, latencies=[0.001, 0.002], digests={1: b"one"})
+    stats = _stats(reads=reads, hits=2 - reads, misses=reads, l2_hits=l2_hits)
+    return RoundResult(Round(name, cached=True), load, stats)
+
+
+def _restart() -> Restart:
+    first, second = _started("no L2", 2, 0), _started("L2, first start", 2, 0)
+    return Restart("SQLite", (first, second, _started("L2, restarted", 0, 1, 0.25)))
+
+
+def _with_restart(restart: Restart) -> Report:
+    return Report(DemoOptions(concurrency=3), _WORK, [_as_is(), _cached()], 12.5, (), restart)
 
 
 def _row(text: str, label: str) -> list[str]:
@@ -194,3 +218,33 @@ def test_failed_and_wrong_answers_with_events_are_problems() -> None:
         "round 'Recorder': 1 of 2 requests failed, the first with HTTP 500 for document 1",
         "round 'other': the bodies of 1 documents are not what they were before",
     ]
+
+
+def test_restarted_services_have_a_table_of_their_own() -> None:
+    text = _with_restart(_restart()).as_text()
+    table = text[text.index("no L2") :]
+    assert "services that have just been started, 2 requests: with an L2 (SQLite)" in text
+    assert _row(table, "requests/s") == ["2", "2", "1.0x", "8", "4.0x"]
+    assert _row(table, "database reads") == ["2", "2", "1.0x", "0"]
+    assert _row(table, "answered by L2") == ["0", "0", "1"]
+    assert text.endswith("12.5 s in all")
+
+
+def test_json_has_the_restarted_services() -> None:
+    restart = json.loads(_with_restart(_restart()).as_json())["restart"]
+    assert (restart["store"], restart["requests"]) == ("SQLite", 2)
+    assert [each["l2_hits"] for each in restart["rounds"]] == [0, 0, 1]
+    assert restart["factors"]["L2, restarted"]["requests_per_second"] == 4
+    assert json.loads(_report(_as_is(), _cached()).as_json())["restart"] is None
+
+
+def test_wrong_answers_and_counts_of_restarted_services_are_problems() -> None:
+    restart = _restart()
+    _, second, third = restart.results
+    second.load.digests[1] = b"other"
+    third.stats["hits"] = 0
+    assert find_restart_problems(restart.results, {1: b"one"}) == [
+        "round 'L2, first start': the bodies of 1 documents are not what they were before",
+        "round 'L2, restarted': the service counted 0 cache look-ups for 2 requests",
+    ]
+    assert "not valid: 2 problem(s)" in _with_restart(restart).as_text()

@@ -13,8 +13,10 @@ import pytest
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 
+from penstock.demo._caching import Caching, NoCache, OneTier, Tiers
 from penstock.demo._documents import build_database
 from penstock.demo._events import open_log
+from penstock.demo._l2 import SecondTier, open_store
 from penstock.demo._reader import DocumentReader
 from penstock.demo._service import make_app
 from penstock.errors import ClosedError
@@ -61,7 +63,7 @@ def _serve(database: Path, cache_size: int | None, *paths: str) -> list[tuple[in
     reader = DocumentReader(database)
 
     async def main() -> list[tuple[int, bytes]]:
-        app = make_app(reader, cache_size)
+        app = make_app(reader, None if cache_size is None else OneTier(cache_size))
         return [await _get(app, path) for path in paths]
 
     try:
@@ -79,7 +81,7 @@ def test_each_document_that_is_sent_is_recorded_before(
     seen: list[int] = []
 
     async def main() -> bytes:
-        app = make_app(reader, 10, events=events)
+        app = make_app(reader, OneTier(10), events=events)
         await events.open()
         for number in range(1, 21):
             status, _ = await _get(app, f"/documents/{number}")
@@ -100,6 +102,43 @@ def test_each_document_that_is_sent_is_recorded_before(
     assert seen == list(range(1, 21))
     assert stats["rows"] == 40
     assert stats["commits"] == 40 if kind == "commit" else 20 < stats["commits"] < 40
+
+
+def _serve_with(database: Path, caching: Caching, *paths: str) -> list[bytes]:
+    """Start a service, ask it, and end it: what a restart leaves is what its store has."""
+    reader = DocumentReader(database)
+
+    async def main() -> list[bytes]:
+        app = make_app(reader, caching)
+        async with app.router.lifespan_context(app):
+            return [(await _get(app, path))[1] for path in paths]
+
+    return asyncio.run(main())
+
+
+def test_restarted_service_finds_what_the_one_before_has_read(
+    database: Path, tmp_path: Path
+) -> None:
+    second = SecondTier(tmp_path, None)
+    _, address, _, namespace = second.service_args
+    paths = [f"/documents/{n}" for n in (1, 2, 1, 31)]
+
+    def serve(*stores: bool) -> tuple[list[bytes], dict[str, int]]:
+        tiers = Tiers(10, *[open_store(address, namespace) for _ in stores])
+        *bodies, stats = _serve_with(database, tiers, *paths, "/stats")
+        return bodies, json.loads(stats)
+
+    asyncio.run(second.check())
+    alone, without = serve()
+    first, cold = serve(True)
+    again, warm = serve(True)
+    assert first == again == alone == _serve_with(database, NoCache(), *paths)
+    counts = ("reads", "l2_hits", "misses", "hits")
+    assert [without[each] for each in counts] == [3, 0, 3, 1]
+    assert [cold[each] for each in counts] == [3, 0, 3, 1]
+    assert [warm[each] for each in counts] == [0, 3, 0, 4]
+    assert second.name == "SQLite"
+    asyncio.run(second.forget())
 
 
 def test_cached_service_answers_the_same_bytes(database: Path) -> None:

@@ -88,6 +88,12 @@ def test_every_page_of_a_feature_has_an_example() -> None:
         "recorder",
         "files",
         "json",
+        "tiers",
+        "stores",
+        "warmup",
+        "pool",
+        "http",
+        "websockets",
     ):
         assert list(python_blocks((ROOT / "docs" / f"{page}.md").read_text("utf-8")))
 

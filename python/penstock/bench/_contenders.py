@@ -8,11 +8,17 @@ from penstock.bench._batching_contenders import BATCHING
 from penstock.bench._executor_contenders import EXECUTORS
 from penstock.bench._files_contenders import FILES
 from penstock.bench._flow_contenders import FLOW
+from penstock.bench._functions_contenders import FUNCTIONS
+from penstock.bench._hub_contenders import HUBS
 from penstock.bench._metrics_contenders import METRICS
 from penstock.bench._model import Backend, Contender
+from penstock.bench._pool_contenders import POOLS
 from penstock.bench._recorder_contenders import RECORDERS
+from penstock.bench._redis_contenders import REDIS
 from penstock.bench._simulation_limits import LIMITS
 from penstock.bench._sqlite_contenders import SQLITES
+from penstock.bench._stores_contenders import STORES
+from penstock.bench._tiers_contenders import TIERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,12 +121,18 @@ BUILTIN: Final[tuple[Contender, ...]] = (
         ("sync", "stampede-threads"),
         "import functools\nf = functools.lru_cache(maxsize=1024)(f)",
     ),
+    *FUNCTIONS,
     *METRICS,
     *FLOW,
     *LIMITS,
     *EXECUTORS,
     *BATCHING,
     *SQLITES,
+    *STORES,
+    *REDIS,
+    *TIERS,
+    *POOLS,
+    *HUBS,
     *RECORDERS,
     *FILES,
     function("bare interpreter", ("import",), "pass"),

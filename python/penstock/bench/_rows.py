@@ -10,18 +10,24 @@ from penstock.bench._cached_rows import CACHED_ROWS
 from penstock.bench._executor_rows import EXECUTOR_ROWS
 from penstock.bench._files_rows import FILES_ROWS
 from penstock.bench._flow_rows import FLOW_ROWS
+from penstock.bench._functions_rows import FUNCTIONS_ROWS
 from penstock.bench._hit_ratio import HIT_RATIO_ROWS
+from penstock.bench._hub_rows import HUB_ROWS
 from penstock.bench._import_rows import IMPORT_ROWS
 from penstock.bench._memory_rows import MEMORY_ROWS
 from penstock.bench._metrics_rows import METRICS_ROWS
 from penstock.bench._middleware_rows import MIDDLEWARE_ROWS
 from penstock.bench._model import BenchError, Row
+from penstock.bench._pool_rows import POOL_ROWS
 from penstock.bench._recorder_rows import RECORDER_ROWS
+from penstock.bench._redis_rows import REDIS_ROWS
 from penstock.bench._scrape_rows import SCRAPE_ROWS
 from penstock.bench._simulation_rows import LIMIT_ROWS
 from penstock.bench._sqlite_rows import SQLITE_ROWS
 from penstock.bench._stampede_rows import STAMPEDE_ROWS
+from penstock.bench._stores_rows import STORES_ROWS
 from penstock.bench._thread_rows import THREAD_ROWS
+from penstock.bench._tiers_rows import TIERS_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +38,9 @@ ROWS: Final[tuple[Row, ...]] = (
     *CACHE_ROWS,
     *MEMORY_ROWS,
     *CACHED_ROWS,
+    *FUNCTIONS_ROWS,
+    *TIERS_ROWS,
+    *REDIS_ROWS,
     *THREAD_ROWS,
     *STAMPEDE_ROWS,
     *HIT_RATIO_ROWS,
@@ -43,6 +52,9 @@ ROWS: Final[tuple[Row, ...]] = (
     *EXECUTOR_ROWS,
     *BATCHING_ROWS,
     *SQLITE_ROWS,
+    *STORES_ROWS,
+    *POOL_ROWS,
+    *HUB_ROWS,
     *RECORDER_ROWS,
     *FILES_ROWS,
     *IMPORT_ROWS,

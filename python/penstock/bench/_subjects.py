@@ -35,6 +35,8 @@ _ROOMS: Final = (
     "penstock.files",
     "penstock.pools",
     "penstock.recording",
+    "penstock.stores",
+    "penstock.caching",
 )
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "ServiceStats",
     "default_rounds",
     "event_rounds",
+    "restart_rounds",
 ]
 
 _LIMITS: Final = {
@@ -27,6 +28,7 @@ _LIMITS: Final = {
     "cache_size": (1, 1_000_000_000),
 }
 _CACHED_SHARE: Final = 4
+_REDIS: Final = ("redis://", "rediss://", "unix://")
 
 
 class DemoError(RuntimeError):
@@ -51,9 +53,10 @@ class DemoOptions:
         budget: Seconds after which the first round begins no more requests; the other rounds
             make the same ones, so that a slow machine gets a smaller run, not a failed one.
         deadline: Seconds after which the demo gives up, clean-up not included.
+        redis: The URL of the Redis that is the L2 of the restarted service; None uses SQLite.
 
     Raises:
-        ValueError: A number is out of its bounds.
+        ValueError: A number is out of its bounds; *redis* is no URL of a Redis.
     """
 
     requests: int = 10_000
@@ -63,8 +66,9 @@ class DemoOptions:
     trace: Path | None = None
     cache_size: int | None = None
     as_json: bool = False
-    budget: float = 24.0
+    budget: float = 20.0
     deadline: float = 55.0
+    redis: str | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in _LIMITS.items():
@@ -73,6 +77,8 @@ class DemoOptions:
                 raise ValueError(f"{name} must be >= {low}, got {value}")
             if value is not None and value > high:
                 raise ValueError(f"{name} must be <= {high}, got {value}")
+        if self.redis is not None and not self.redis.startswith(_REDIS):
+            raise ValueError(f"redis must begin with {', '.join(_REDIS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,22 @@ def event_rounds(documents: int, cache_size: int | None) -> tuple[Round, ...]:
     )
 
 
+def restart_rounds(
+    documents: int, cache_size: int | None, store_args: tuple[str, ...]
+) -> tuple[Round, Round, Round]:
+    """
+    Return the rounds of services that have just been started: without L2, with an empty one, and
+    with what the one before has left in it.
+    """
+    _, cached = default_rounds(documents, cache_size)
+    size = cached.service_args
+    return (
+        Round("no L2", (*size, "--tiers"), cached=True),
+        Round("L2, first start", (*size, "--tiers", *store_args), cached=True),
+        Round("L2, restarted", (*size, "--tiers", *store_args), cached=True),
+    )
+
+
 class ServiceStats(TypedDict):
     """
     What the service answers at ``/stats``.
@@ -122,6 +144,7 @@ class ServiceStats(TypedDict):
     hits: int
     misses: int
     evictions: int
+    l2_hits: int
     rows: int
     commits: int
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from penstock.demo._keys import Workload
     from penstock.demo._model import DemoOptions, RoundResult
 
-__all__ = ["Report", "find_event_problems", "find_problems"]
+__all__ = ["Report", "Restart", "find_event_problems", "find_problems", "find_restart_problems"]
 
 _WIDTH: Final = 96
 
@@ -62,6 +62,25 @@ _EVENT_FIGURES: Final = (
     _Figure("commits", "commits", lambda r: r.stats["commits"], "{:,}", -1),
 )
 
+_RESTART_FIGURES: Final = (
+    *_FIGURES[:5],
+    _Figure("answered by L2", "l2_hits", lambda r: r.stats["l2_hits"], "{:,}", 0),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """
+    The rounds of services that have just been started.
+
+    Args:
+        store: What the second tier of the later ones is.
+        results: One per round, in order.
+    """
+
+    store: str
+    results: tuple[RoundResult, ...]
+
 
 class Report:
     """
@@ -73,9 +92,19 @@ class Report:
         results: One per round; the first is what the others are compared with.
         seconds: How long everything took.
         events: The rounds that recorded an event for each request, before and after.
+        restart: Those of services that have just been started.
     """
 
-    __slots__ = ("_events", "_options", "_planned", "_results", "_seconds", "_workload", "problems")
+    __slots__ = (
+        "_events",
+        "_options",
+        "_planned",
+        "_restart",
+        "_results",
+        "_seconds",
+        "_workload",
+        "problems",
+    )
 
     def __init__(
         self,
@@ -84,6 +113,7 @@ class Report:
         results: list[RoundResult],
         seconds: float,
         events: Sequence[RoundResult] = (),
+        restart: Restart | None = None,
     ) -> None:
         self._options = options
         self._workload = workload.first(results[0].load.requests)
@@ -91,10 +121,13 @@ class Report:
         self._results = results
         self._seconds = seconds
         self._events = list(events)
+        self._restart = restart
         self.problems = find_problems(len(self._workload.document_ids), results)
+        digests = results[0].load.digests
         if self._events:
-            digests = results[0].load.digests
             self.problems += find_event_problems(self._events, digests)
+        if restart is not None:
+            self.problems += find_restart_problems(restart.results, digests)
 
     def as_text(self) -> str:
         """
@@ -124,7 +157,9 @@ class Report:
             )
         about = [part for line in lines for part in textwrap.wrap(line, _WIDTH)]
         table = _table(_FIGURES, self._results)
-        return "\n".join([*about, "", *table, "", *self._event_table(), self._verdict()])
+        return "\n".join(
+            [*about, "", *table, "", *self._event_table(), *self._restart_table(), self._verdict()]
+        )
 
     def as_json(self) -> str:
         """
@@ -150,6 +185,7 @@ class Report:
             "rounds": [_round_as_json(_FIGURES, result) for result in self._results],
             "factors": {other.round.name: _factors(_FIGURES, base, other) for other in others},
             "events": self._events_as_json(),
+            "restart": self._restart_as_json(),
         }
         return json.dumps(answer, indent=2)
 
@@ -167,17 +203,28 @@ class Report:
         )
         return [*textwrap.wrap(about, _WIDTH), "", *_table(_EVENT_FIGURES, self._events), ""]
 
+    def _restart_table(self) -> list[str]:
+        if self._restart is None:
+            return []
+        results = self._restart.results
+        about = (
+            f"services that have just been started, {results[0].load.requests:,} requests: with an "
+            f"L2 ({self._restart.store}) they find what those before them have read:"
+        )
+        return [*textwrap.wrap(about, _WIDTH), "", *_table(_RESTART_FIGURES, results), ""]
+
+    def _restart_as_json(self) -> dict[str, object] | None:
+        if self._restart is None:
+            return None
+        return {
+            "store": self._restart.store,
+            **_rounds_as_json(_RESTART_FIGURES, self._restart.results),
+        }
+
     def _events_as_json(self) -> dict[str, object] | None:
         if not self._events:
             return None
-        base, *others = self._events
-        return {
-            "requests": base.load.requests,
-            "rounds": [_round_as_json(_EVENT_FIGURES, result) for result in self._events],
-            "factors": {
-                other.round.name: _factors(_EVENT_FIGURES, base, other) for other in others
-            },
-        }
+        return _rounds_as_json(_EVENT_FIGURES, self._events)
 
     def _verdict(self) -> str:
         if self.problems:
@@ -232,6 +279,29 @@ def find_event_problems(results: list[RoundResult], digests: Mapping[int, bytes]
     return problems
 
 
+def find_restart_problems(
+    results: Sequence[RoundResult], digests: Mapping[int, bytes]
+) -> list[str]:
+    """
+    Return what makes rounds of restarted services invalid: wrong answers, or look-ups not counted.
+
+    Args:
+        results: One per round; they make the requests of the first.
+        digests: Those of the right bodies.
+    """
+    problems = []
+    requests = results[0].load.requests
+    for result in results:
+        problems += _answer_problems(requests, result, digests)
+        counted = result.stats["hits"] + result.stats["misses"]
+        if counted != requests and not result.load.errors:
+            problems.append(
+                f"round {result.round.name!r}: the service counted {counted:,} cache look-ups "
+                f"for {requests:,} requests"
+            )
+    return problems
+
+
 def _answer_problems(requests: int, result: RoundResult, digests: Mapping[int, bytes]) -> list[str]:
     """Return what is wrong with the answers of a round."""
     name, load = result.round.name, result.load
@@ -259,6 +329,17 @@ def _table(figures: Sequence[_Figure], results: Sequence[RoundResult]) -> list[s
             factor = figure.factor(base, other)
             row += [figure.text(other), "" if factor is None else f"{factor:.1f}x"]
     return _aligned(rows)
+
+
+def _rounds_as_json(
+    figures: Sequence[_Figure], results: Sequence[RoundResult]
+) -> dict[str, object]:
+    base, *others = results
+    return {
+        "requests": base.load.requests,
+        "rounds": [_round_as_json(figures, result) for result in results],
+        "factors": {other.round.name: _factors(figures, base, other) for other in others},
+    }
 
 
 def _round_as_json(figures: Sequence[_Figure], result: RoundResult) -> dict[str, object]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from penstock.demo._documents import build_database
 from penstock.demo._interrupt import Interrupt
 from penstock.demo._keys import Workload, trace_workload, zipf_workload
+from penstock.demo._l2 import SecondTier
 from penstock.demo._model import (
     DemoError,
     DemoOptions,
@@ -23,10 +24,11 @@ from penstock.demo._model import (
     RoundResult,
     default_rounds,
     event_rounds,
+    restart_rounds,
 )
 from penstock.demo._process import running_service
 from penstock.demo._progress import Progress
-from penstock.demo._report import Report
+from penstock.demo._report import Report, Restart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +38,8 @@ __all__ = ["run"]
 # Enough to see the difference, and few seconds.
 _EVENTS: Final = 3_000
 _EVENT_SECONDS: Final = 4.0
+_RESTARTED: Final = 1_200
+_RESTART_SECONDS: Final = 2.0
 _PREFIX: Final = "penstock-demo-"
 _NEEDS: Final = ("starlette", "uvicorn", "aiohttp")
 
@@ -70,7 +74,7 @@ async def _run(options: DemoOptions, workload: Workload) -> int:
     demo = _Demo(options, workload, progress)
     try:
         with interrupt:
-            results, events = await demo.run()
+            results, events, restart = await demo.run()
     except asyncio.CancelledError:
         progress.clear()
         if interrupt.signal is not None:
@@ -86,7 +90,7 @@ async def _run(options: DemoOptions, workload: Workload) -> int:
         raise DemoError(f"cannot go on: {error}") from error
     finally:
         progress.clear()
-    report = Report(options, workload, results, time.monotonic() - started, events)
+    report = Report(options, workload, results, time.monotonic() - started, events, restart)
     print(report.as_json() if options.as_json else report.as_text())
     for problem in report.problems:
         print(f"penstock demo: error: {problem}", file=sys.stderr)
@@ -103,8 +107,10 @@ class _Demo:
         self._workload = workload
         self._progress = progress
 
-    async def run(self) -> tuple[list[RoundResult], list[RoundResult]]:
+    async def run(self) -> tuple[list[RoundResult], list[RoundResult], Restart]:
         with tempfile.TemporaryDirectory(prefix=_PREFIX) as directory:
+            second = SecondTier(Path(directory), self._options.redis)
+            await second.check()  # before all that takes long
             database = Path(directory) / "documents.sqlite"
             await self._build(database)
             first, *others = default_rounds(self._workload.documents, self._options.cache_size)
@@ -114,7 +120,12 @@ class _Demo:
             todo = todo[: base.load.requests]
             results = [base]
             results += [await self._round(each, database, todo, math.inf) for each in others]
-            return results, await self._record(database, base.load.requests)
+            events = await self._record(database, base.load.requests)
+            try:
+                restart = await self._restart(database, base.load.requests, second)
+            finally:
+                await second.forget()
+            return results, events, restart
 
     async def _record(self, database: Path, requests: int) -> list[RoundResult]:
         """
@@ -125,6 +136,20 @@ class _Demo:
         base = await self._round(before, database, todo, _EVENT_SECONDS)
         todo = todo[: base.load.requests]
         return [base, await self._round(after, database, todo, math.inf)]
+
+    async def _restart(self, database: Path, requests: int, second: SecondTier) -> Restart:
+        """
+        Run the rounds of services that were just started: all begin with nothing in memory.
+        """
+        todo = self._workload.first(min(requests, _RESTARTED)).document_ids
+        rounds = restart_rounds(
+            self._workload.documents, self._options.cache_size, second.service_args
+        )
+        base = await self._round(rounds[0], database, todo, _RESTART_SECONDS)
+        todo = todo[: base.load.requests]
+        results = [base]
+        results += [await self._round(each, database, todo, math.inf) for each in rounds[1:]]
+        return Restart(second.name, tuple(results))
 
     async def _build(self, database: Path) -> None:
         total = self._workload.documents

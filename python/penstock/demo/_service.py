@@ -24,29 +24,31 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from penstock import BACKEND, CacheStats, cached
+from penstock import BACKEND
+from penstock.demo._caching import NoCache, OneTier, Tiers
 from penstock.demo._events import open_log
+from penstock.demo._l2 import open_store
 from penstock.demo._reader import DocumentReader
-from penstock.metrics import instrument, make_asgi_app, track
+from penstock.metrics import instrument, make_asgi_app
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from starlette.requests import Request
 
+    from penstock.demo._caching import Caching
     from penstock.demo._events import EventLog
     from penstock.demo._model import ServiceStats
 
 __all__ = ["main", "make_app"]
 
 _LOOPBACK = "127.0.0.1"
-_TTL = 300.0
 _EXIT_GRACE = 3.0
 
 
 def make_app(
     reader: DocumentReader,
-    cache_size: int | None,
+    caching: Caching | None = None,
     on_ready: Callable[[], None] = lambda: None,
     events: EventLog | None = None,
 ) -> Starlette:
@@ -55,7 +57,8 @@ def make_app(
 
     Args:
         reader: Where the documents come from; closed with the application.
-        cache_size: The ``maxsize`` of ``cached``; None serves every request from the database.
+        caching: What is between the two; None serves every request from the database. Closed with
+            the application.
         on_ready: Called once the application has started.
         events: Where each document that was asked for is recorded before it is sent; opened and
             closed with the application.
@@ -64,9 +67,9 @@ def make_app(
     async def read_document(document_id: int) -> bytes | None:
         return await asyncio.to_thread(reader.read, document_id)
 
-    # The decorator is the only difference between the rounds.
-    memo = None if cache_size is None else cached(maxsize=cache_size, ttl=_TTL)(read_document)
-    fetch = read_document if memo is None else track(memo, "documents")
+    # The only difference between the rounds.
+    cache = NoCache() if caching is None else caching
+    fetch = cache.wrap(read_document)
 
     async def document(request: Request) -> Response:
         body = await fetch(request.path_params["document_id"])
@@ -79,7 +82,6 @@ def make_app(
     async def stats(request: Request) -> JSONResponse:
         del request
         rows, commits = (0, 0) if events is None else await events.counts()
-        cache = CacheStats() if memo is None else memo.stats()
         return JSONResponse(_count(reader, cache, rows, commits))
 
     routes = [
@@ -87,13 +89,13 @@ def make_app(
         Route("/stats", stats),
         Route("/metrics", make_asgi_app()),
     ]
-    app = Starlette(routes=routes, lifespan=_lifespan(reader, on_ready, events))
+    app = Starlette(routes=routes, lifespan=_lifespan(reader, cache, on_ready, events))
     instrument(app, exclude=["/metrics"])
     return app
 
 
 def _lifespan(
-    reader: DocumentReader, on_ready: Callable[[], None], events: EventLog | None
+    reader: DocumentReader, cache: Caching, on_ready: Callable[[], None], events: EventLog | None
 ) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -105,21 +107,24 @@ def _lifespan(
                 on_ready()
                 yield
             finally:
+                await cache.close()
                 if events is not None:
                     await events.close()
 
     return lifespan
 
 
-def _count(reader: DocumentReader, cache: CacheStats, rows: int, commits: int) -> ServiceStats:
+def _count(reader: DocumentReader, cache: Caching, rows: int, commits: int) -> ServiceStats:
+    hits, misses, evictions, l2_hits = cache.counts()
     return {
         "backend": BACKEND,
         "server": _server_name(),
         "reads": reader.reads,
         "read_cpu_seconds": reader.cpu_seconds,
-        "hits": cache.hits,
-        "misses": cache.misses,
-        "evictions": cache.evictions,
+        "hits": hits,
+        "misses": misses,
+        "evictions": evictions,
+        "l2_hits": l2_hits,
         "rows": rows,
         "commits": commits,
     }
@@ -157,6 +162,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m penstock.demo._service")
     parser.add_argument("database", type=Path)
     parser.add_argument("--cache-size", type=int, default=None)
+    parser.add_argument("--tiers", action="store_true", help="a cache in tiers")
+    parser.add_argument("--store", default=None, help="the second of them")
+    parser.add_argument("--namespace", default="")
     parser.add_argument("--events", choices=["commit", "recorder"], default=None)
     args = parser.parse_args(argv)
     listener = _listen()
@@ -165,12 +173,21 @@ def main(argv: list[str] | None = None) -> int:
     path = args.database.with_name(f"events-{args.events}.sqlite")
     events = None if args.events is None else open_log(args.events, path)
     reader = DocumentReader(args.database)
-    app = make_app(reader, args.cache_size, lambda: print(port, flush=True), events)
+    app = make_app(reader, _caching(args), lambda: print(port, flush=True), events)
     config = uvicorn.Config(app, lifespan="on", log_level="warning", access_log=False)
     server = uvicorn.Server(config)
     threading.Thread(target=_stop_with_parent, args=(server,), daemon=True).start()
     server.run(sockets=[listener])
     return 0
+
+
+def _caching(args: argparse.Namespace) -> Caching | None:
+    if args.cache_size is None:
+        return None
+    if not args.tiers:
+        return OneTier(args.cache_size)
+    stores = [] if args.store is None else [open_store(args.store, args.namespace)]
+    return Tiers(args.cache_size, *stores)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,142 @@
+"""What other processes change in the stores: it is not served here any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from contextvars import Context
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from penstock.stores._rules import EVERYTHING
+from penstock.stores._store import Notifying
+
+if TYPE_CHECKING:
+    from asyncio import Future, Task
+
+    from penstock.caching._tiered_core import Core
+    from penstock.caching._tiered_writes import Writes
+    from penstock.stores import Message
+
+__all__ = ["Backplane"]
+
+logger = logging.getLogger("penstock.caching")
+
+#: Seconds for which the first reads and writes wait at most until somebody listens.
+_GATE: Final = 0.1
+#: Seconds between attempts to listen, before they are shortened at random.
+_FIRST: Final = 0.1
+_LAST: Final = 5.0
+
+
+class Backplane:
+    """
+    Listens to the stores that tell what other processes change.
+
+    Args:
+        core: That of the cache.
+        writes: What brings it to the stores in front of those.
+    """
+
+    __slots__ = ("_core", "_listening", "_stores", "_tasks", "_to_try", "_writes")
+
+    def __init__(self, core: Core, writes: Writes) -> None:
+        self._core = core
+        self._writes = writes
+        self._stores: list[tuple[int, Notifying]] = []
+        if core.settings.backplane:
+            for index, tier in enumerate(core.tiers):
+                if isinstance(tier.store, Notifying):
+                    self._stores.append((index, tier.store))
+        self._tasks: set[Task[None]] = set()
+        self._listening: list[Notifying] = []
+        #: How many stores have not been listened to for the first time.
+        self._to_try = 0
+        core.bound.append(self._begin)
+
+    def _begin(self, old: object) -> object:
+        """Listen in the new event loop."""
+        if self._stores and old is not None:
+            # Since the old one was closed nobody has listened.
+            self._core.local.flush()
+        begun = self._tasks, self._core.gate
+        self._tasks = set()
+        self._listening = []
+        self._core.gate = None
+        loop = self._core.loop
+        if loop is not None and self._stores:
+            self._core.gate = gate = loop.create_future()
+            self._to_try = len(self._stores)
+            loop.call_later(min(_GATE, self._core.settings.store_timeout), _open, gate)
+            for index, store in self._stores:
+                task = loop.create_task(self._listen(index, store, gate), context=Context())
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        return begun
+
+    async def _listen(self, index: int, store: Notifying, gate: Future[None]) -> None:
+        """Try it until it works."""
+        delay, is_first = _FIRST, True
+        while True:
+            try:
+                await store.listen(partial(self._receive, index), partial(self._lose, index))
+            except Exception as error:
+                level = logging.WARNING if is_first else logging.DEBUG
+                logger.log(level, "a TieredCache cannot listen to its store: %s", error)
+                if is_first:
+                    self._tried(gate)
+                is_first = False
+                await asyncio.sleep(delay * random.random())
+                delay = min(2.0 * delay, _LAST)
+            else:
+                self._listening.append(store)
+                # What is in front of it may have been there while nobody listened.
+                for tier in reversed(self._core.tiers[:index]):
+                    await tier.invalidate((), (EVERYTHING,))
+                if not is_first or gate.done():
+                    self._core.local.flush()
+                else:
+                    self._tried(gate)
+                return
+
+    def _tried(self, gate: Future[None]) -> None:
+        self._to_try -= 1
+        if not self._to_try:
+            _open(gate)
+
+    def _receive(self, index: int, message: Message) -> None:
+        """Forget what somebody else has changed in the store at *index*."""
+        core, local, names = self._core, self._core.local, message.names
+        core.counts.messages += 1
+        if message.kind == "tags":
+            local.invalidate_tags(names)
+            self._writes.forward(index, tags=names)
+        elif message.kind == "patterns":
+            local.invalidate_patterns(names)
+            self._writes.forward(index, patterns=names)
+        else:
+            local.drop(names)
+            self._writes.forward(index, keys=names)
+
+    def _lose(self, index: int) -> None:
+        """The connection is lost, or there anew."""
+        self._core.counts.lost += 1
+        self._core.local.flush()
+        self._writes.forward(index, patterns=(EVERYTHING,))
+
+    async def aclose(self) -> None:
+        """Listen no more."""
+        for task in list(self._tasks):
+            task.cancel()
+        stores, self._listening = self._listening, []
+        for store in stores:
+            try:
+                await store.unlisten()
+            except Exception as error:
+                logger.debug("a store of a TieredCache cannot be left: %s", error)
+
+
+def _open(gate: Future[None]) -> None:
+    if not gate.done():
+        gate.set_result(None)

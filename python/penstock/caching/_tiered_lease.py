@@ -1,0 +1,100 @@
+"""Leases: of several processes that miss a key, one loads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from penstock.caching._tier import Tier
+    from penstock.caching._tiered_core import Core
+    from penstock.caching._tiered_flight import Flight
+    from penstock.stores import Record
+
+__all__ = ["Lease", "Leases"]
+
+
+class Lease(NamedTuple):
+    """The right to load a key, and where it is from."""
+
+    tier: Tier
+    key: str
+    token: int
+
+    async def release(self) -> None:
+        """Let the others look for what was loaded."""
+        await self.tier.release(self.key, self.token)
+
+
+class Leases:
+    """
+    Asks the deepest store that has leases for those of keys.
+
+    Args:
+        core: That of the cache.
+    """
+
+    __slots__ = ("_core", "_index")
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        indices = [index for index, tier in enumerate(core.tiers) if tier.leasing]
+        self._index = indices[-1] if indices else -1
+
+    def wanted(self, flight: Flight) -> bool:
+        """Whether to ask for one: not a store that does not answer."""
+        index, bases = self._index, flight.bases
+        if index < 0 or flight.options.lease is None or flight.reload:
+            return False
+        return index < len(bases) and bases[index] is not None
+
+    async def take(self, flight: Flight) -> tuple[Lease | None, Record | None]:
+        """
+        Wait until nobody else loads the key, for as long as a lease lasts at most.
+
+        Args:
+            flight: A load that is about to begin.
+
+        Returns:
+            The lease, None if there is none to be had; or what somebody else has loaded.
+        """
+        core, key = self._core, flight.key
+        tier = core.tiers[self._index]
+        seconds = flight.options.lease or 0.0
+        until = core.timer() + seconds
+        waited = False
+        while True:
+            grant = await tier.acquire(key, seconds)
+            if grant.token:
+                lease = Lease(tier, key, grant.token)
+                try:
+                    # Between our reading and now somebody may have had it, and have given it back.
+                    record = await self._look(tier, flight)
+                except BaseException:
+                    core.spawn(lease.release())
+                    raise
+                if record is not None:
+                    core.spawn(lease.release())
+                    return None, record
+                flight.bases[self._index] = grant.token
+                return lease, None
+            wait = min(grant.wait, until - core.timer())
+            if wait <= 0.0:
+                return None, None
+            if not waited:
+                waited = True
+                core.counts.leases_waited += 1
+            await tier.released(key, wait)
+            record = await self._look(tier, flight)
+            if record is not None:
+                return None, record
+
+    async def _look(self, tier: Tier, flight: Flight) -> Record | None:
+        """Return what there is by now, if it is good enough."""
+        reading = await tier.read([flight.key])
+        record = None if reading is None else reading.records[0]
+        if record is None:
+            return None
+        if record.remaining(self._core.clock()) <= 0.0:
+            flight.offer(record)
+            return None
+        return record if flight.is_newer(record) else None

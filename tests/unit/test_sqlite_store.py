@@ -1,0 +1,38 @@
+"""`SqliteStore` does what every store does."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import AbstractAsyncContextManager, closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.store_contract import StoreContract
+
+from penstock.stores import SqliteStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class TestSqliteStore(StoreContract):
+    """The contract."""
+
+    @pytest.fixture(autouse=True)
+    def _file(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "cache.db"
+
+    def open(self, **options: Any) -> AbstractAsyncContextManager[Any]:
+        return SqliteStore(self.path, **options)
+
+    async def plant(self, store: Any, key: str, data: bytes) -> None:
+        with closing(sqlite3.connect(self.path)) as db:
+            sql = "UPDATE penstock_entries SET value = ? WHERE key = ?"
+            assert db.execute(sql, (data, key.encode())).rowcount == 1
+            db.commit()
+
+    async def stored(self, store: Any, key: str) -> bytes:
+        with closing(sqlite3.connect(self.path)) as db:
+            sql = "SELECT value FROM penstock_entries WHERE key = ?"
+            data: bytes = db.execute(sql, (key.encode(),)).fetchone()[0]
+            return data
