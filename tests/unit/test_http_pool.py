@@ -269,9 +269,8 @@ def test_a_pool_that_nobody_used_is_closed_as_well() -> None:
     async def main() -> None:
         pool = HttpPool()
         await pool.aclose()
-        with pytest.raises(ClosedError):
-            async with pool:
-                pass
+        errors = await asyncio.gather(*[pool.__aenter__() for _ in "ab"], return_exceptions=True)
+        assert [type(error) for error in set(errors)] == [ClosedError] * 2, "each has his own"
 
     asyncio.run(main())
 
@@ -303,6 +302,7 @@ def test_another_loop_is_told_so() -> None:
                     await pool.get(site.url)
                 with pytest.raises(WrongEventLoop):
                     await pool.aclose()
+                assert not pool.closed
 
             await asyncio.to_thread(lambda: spawn(asyncio.run, other()).result())
 

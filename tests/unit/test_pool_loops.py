@@ -52,6 +52,9 @@ def test_another_loop_is_told_so() -> None:
 
             await asyncio.to_thread(lambda: spawn(asyncio.run, other()).result())
         assert_adds_up(pool)
+        assert not pool.closed
+        assert await use(pool) == 1
+        await pool.aclose()
 
     asyncio.run(main())
 

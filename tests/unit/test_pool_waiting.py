@@ -159,8 +159,9 @@ def test_a_deadline_of_a_user_does_not_bind_what_the_pool_does() -> None:
 
 def test_so_many_may_wait_and_the_others_are_turned_away() -> None:
     async def main() -> None:
-        pool = make_pool(max_size=1, max_waiters=2)
-        async with pool.acquire():
+        pool = make_pool(max_size=2, max_waiters=2)
+        async with pool.acquire(), pool.acquire():
+            pool.resize(max_size=1)
             waiters = [asyncio.ensure_future(hold(pool, 0)) for _ in range(2)]
             await asyncio.sleep(0)
             with pytest.raises(LimitExceeded) as caught:

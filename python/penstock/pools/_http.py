@@ -240,12 +240,11 @@ class HttpPool:
                 this is cancelled.
         """
         seconds = seconds_of(timeout)
+        if self._loop is not get_running_loop():
+            self._check_loop()
         self._is_closed = True
         session = self._session
         if session is None:
-            return
-        if self._loop is not get_running_loop():
-            self._check_loop()
             return
         if self._quiet is None:
             self._quiet = Event()

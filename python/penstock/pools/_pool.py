@@ -220,15 +220,17 @@ class Pool(Generic[C]):
         Returns:
             How many were closed in good order, how many were cut off, and how many of those were
             in use.
+
+        Raises:
+            WrongEventLoop: This is another event loop than that of the pool.
         """
         seconds = seconds_of(timeout)
-        self._is_closed = True
         stock = self._stock
+        is_here = stock is None or stock.is_here()
+        self._is_closed = True
         if stock is None:
             return PoolReport(0, 0, 0)
-        if stock.loop is not get_running_loop():
-            if not stock.loop.is_closed():
-                raise WrongEventLoop("a pool is closed on the event loop that uses it")
+        if not is_here:
             abandon(stock)
         return await finish(stock, _CLOSED, seconds)
 

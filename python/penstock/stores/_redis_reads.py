@@ -84,6 +84,7 @@ class Reads:
     """
 
     __slots__ = (
+        "_floor",
         "_known",
         "_rules",
         "_rules_at",
@@ -101,8 +102,10 @@ class Reads:
         self._known = _State(0, 0, 0, 0, 0)
         self._rules = Rules()
         self._tasks: set[Task[Reading]] = set()
-        #: The tick at which the patterns had changed that are known.
+        #: The tick at which the patterns had changed that are known, and the floor that goes with
+        #: them: they may be newer than the state whose tick that is.
         self._rules_at = -1
+        self._floor = 0
         self._touch_at = -inf
         #: The connection that all this is known from: behind the next one may be another server.
         self._wire: Wire | None = None
@@ -113,6 +116,7 @@ class Reads:
         wire = link.wire or await link.connected()
         if wire is not self._wire:
             self._wire, self._text, self._rules_at, self._touch_at = wire, None, -1, -inf
+            self._floor = 0
         now = monotonic()
         if now >= self._touch_at:
             # A base says when it was read only if the clock goes on; this is done before the read.
@@ -234,6 +238,7 @@ class Reads:
         """Return the records that are not too old, and the places of those that have tags."""
         coding = self._session.options.coding
         newest = self._rules.newest if self._rules_at else None
+        floor = max(floor, self._floor)
         now = time()
         latest = now + _AHEAD
         records: list[Record | None] = [None] * len(keys)
@@ -304,12 +309,12 @@ class Reads:
             # All was flushed, or this was: nothing is valid that is older than what begins now.
             text, state = await self._tick("")
         if state.rules != self._rules_at:
-            rules = await self._read_rules(wire) if state.rules else {}
-            if state.rules and not rules:
+            rules, floor = await self._read_rules(wire) if state.rules else ({}, 0)
+            if floor is None:
                 # Evicted. Nobody knows what was in it: nothing is valid that is older than now.
                 text, state = await self._tick("forget")
             self._rules.replace(rules)
-            self._rules_at = state.rules
+            self._rules_at, self._floor = state.rules, floor or 0
         self._text, self._known = text, state
         return state
 
@@ -320,14 +325,30 @@ class Reads:
             raise StoreError(f"Redis at {self._session.address} tells no time: {text[:80]!r}")
         return text, state
 
-    async def _read_rules(self, wire: Wire) -> dict[str, int]:
-        reply = await wire.ask(pack_command(("HGETALL", self._session.options.names.rules)))
-        if type(reply) is not dict:
-            raise self._session.surprised(wire, reply)
-        return {
-            pattern.decode("utf-8", "surrogateescape"): _number(text)
-            for pattern, text in reply.items()
+    async def _read_rules(self, wire: Wire) -> tuple[dict[str, int], int | None]:
+        """
+        Return the patterns, and the floor; None for that if patterns are missing.
+
+        They are read after the state that led here, and some may have become part of the floor in
+        between: it is read after them.
+        """
+        names = self._session.options.names
+        commands = ("HGETALL", names.rules), ("GET", names.state)
+        futures = [wire.ask(pack_command(command)) for command in commands]
+        try:
+            reply, text = [await future for future in futures]
+        finally:
+            forsake(futures)
+        if type(reply) is not dict or not isinstance(text, bytes | None):
+            raise self._session.surprised(wire, reply if type(reply) is not dict else text)
+        later = None if text is None else _parsed(text)
+        if later is None or (later.rules and not reply):
+            return {}, None
+        rules = {
+            pattern.decode("utf-8", "surrogateescape"): _number(number)
+            for pattern, number in reply.items()
         }
+        return rules, later.floor
 
 
 def _number(text: bytes) -> int:
