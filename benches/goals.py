@@ -16,7 +16,7 @@ from peers import PEERS
 from penstock.bench import Outcome, Result, Verdict, main
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["GOALS", "judge"]
 

@@ -34,7 +34,9 @@ def tier_of(store: ModelStore | None = None, **options: Any) -> tuple[Tier, Any]
     """A tier on the clock of the running loop, and its store."""
     store = store or ModelStore()
     options.setdefault("clock", Clock(WALL))
-    return Tier(store, timer=asyncio.get_running_loop().time, **options), store
+    timer = asyncio.get_running_loop().time
+    # The model store knows no other time.
+    return Tier(store, timer=timer, **{"moment": timer, **options}), store
 
 
 def record(value: object = "value", ttl: float | None = 60.0, **more: Any) -> Record:

@@ -24,6 +24,8 @@ def server() -> Iterator[RedisServer]:
 
 class _OverRedis(StoreContract):
     options: ClassVar[dict[str, Any]] = {}
+    # As long as the server may take to say what time it is.
+    uncertain = 0.02
 
     @pytest.fixture(autouse=True)
     def _empty(self, server: RedisServer) -> None:

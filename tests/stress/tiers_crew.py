@@ -27,6 +27,9 @@ __all__ = ["Arrangement", "Crew", "hired"]
 
 #: Seconds after which something that should have happened has not.
 _LIMIT = 40.0
+#: Seconds that a process may take to say why it ends; characters that are shown of that.
+_GRACE = 5.0
+_MOST = 10_000
 _ROOT = Path(__file__).parents[2]
 
 
@@ -53,11 +56,14 @@ class Arrangement:
 
 
 class _Member:
-    """One process."""
+    """One process, and the file of its errors."""
 
-    def __init__(self, process: asyncio.subprocess.Process, proxy: FaultProxy | None) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, proxy: FaultProxy | None, errors: Path
+    ) -> None:
         self.process = process
         self.proxy = proxy
+        self._errors = errors
 
     async def tell(self, line: str) -> None:
         """Say a line, and wait for the answer to it."""
@@ -67,9 +73,31 @@ class _Member:
 
     async def hear(self, expected: str) -> None:
         assert self.process.stdout is not None
+        answer = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LIMIT):
+                answer = await self.process.stdout.readline()
+        if answer is None or answer.decode().strip() != expected:
+            raise AssertionError(f"not {expected!r}, but {answer!r}: {await self._end()}")
+
+    async def leave(self) -> None:
+        """Wait for its end, which is to be a good one."""
         async with asyncio.timeout(_LIMIT):
-            answer = await self.process.stdout.readline()
-        assert answer.decode().strip() == expected, f"a process says {answer!r}, see its errors"
+            code = await self.process.wait()
+        assert code == 0, await self._end()
+
+    async def _end(self) -> str:
+        """Return what it has said of its end; one that hangs says where."""
+        for number in (0, signal.SIGABRT, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                if number:
+                    self.process.send_signal(number)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE):
+                    await self.process.wait()
+                    break
+        errors = self._errors.read_text(errors="replace")[-_MOST:]
+        return f"a process ended with {self.process.returncode}:\n{errors}"
 
     async def kill(self) -> None:
         self.process.kill()
@@ -127,15 +155,18 @@ class Crew:
             order["redis"] = self._redis.url_at(proxy.port)
         if self._arrangement.sqlite:
             order["sqlite"] = str(self._folder / "cache.db")
+        errors = self._folder / f"errors-{number}"
         path = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-X", "faulthandler", "-m", "tests.stress.tiers_worker"),
-            json.dumps(order),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        member = _Member(process, proxy)
+        with errors.open("wb") as file:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-X", "faulthandler", "-m", "tests.stress.tiers_worker"),
+                json.dumps(order),
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=file,
+            )
+        member = _Member(process, proxy, errors)
         self._members.append(member)
         self._journals.append(Path(str(order["journal"])))
         await member.hear("ready")
@@ -190,8 +221,7 @@ class Crew:
         """Let them close in good order."""
         await self.tell("close")
         for member in self._members:
-            async with asyncio.timeout(_LIMIT):
-                assert await member.process.wait() == 0
+            await member.leave()
 
     def problems(self) -> list[str]:
         """Return what cannot be true in what they have written down."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from penstock.stores import _rules
 from penstock.stores._rules import EVERYTHING, MAX_RULES, Rules, escape, prefix_pattern
 
 LETTERS = st.text("ab*?[]!-^\\\n", max_size=5)
@@ -95,3 +97,45 @@ def test_others_can_take_their_place() -> None:
 def test_a_pattern_of_many_stars_does_not_take_for_ever() -> None:
     rules = Rules({"*a" * 40 + "b": 1})
     assert rules.newest("a" * 5000) == 0
+
+
+class Watched(dict[str, Any]):
+    """Looks for what is known whenever one more of its values is looked at."""
+
+    def __init__(self, rules: Rules, key: str) -> None:
+        super().__init__(rules._rules)
+        self.rules = rules
+        self.key = key
+        self.found: list[int] = []
+
+    def values(self) -> Any:
+        for value in super().values():
+            self.found.append(self.rules.newest(self.key))
+            yield value
+        self.found.append(self.rules.newest(self.key))
+
+
+@pytest.mark.parametrize("pattern", ["b?", "ab*"])
+def test_whoever_looks_meanwhile_finds_all_rules(pattern: str) -> None:
+    rules = Rules({"x*": 7, "abc*": 1, "?y": 2, "z": 3})
+    rules._rules = watched = Watched(rules, "xx")
+    rules.add(pattern, 8)
+    assert watched.found
+    assert set(watched.found) == {7}
+
+
+def test_whoever_looks_while_they_are_replaced_finds_all_rules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rules = Rules({"x*": 7})
+    found: list[int] = []
+    parse = _rules._parse
+
+    def look(text: str) -> object:
+        found.append(rules.newest("xx"))
+        return parse(text)
+
+    monkeypatch.setattr(_rules, "_parse", look)
+    rules.replace({"x?": 8, "y": 9})
+    assert found == [7, 7]
+    assert rules.newest("xx") == 8

@@ -174,7 +174,7 @@ class World:
 async def play(program: list[tuple[Any, ...]], *, may_forget: bool, **options: Any) -> None:
     store = ModelStore()
     timer = asyncio.get_running_loop().time
-    world = World(Tier(store, timer=timer, clock=Clock(WALL), **options), store)
+    world = World(Tier(store, timer=timer, clock=Clock(WALL), moment=timer, **options), store)
     await world.play(program)
     await world.end(may_forget=may_forget)
 

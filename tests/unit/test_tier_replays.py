@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,8 +20,32 @@ from tests.model_tiers import (
 )
 from tests.steps import now, run, steps_of
 
+from penstock import TieredCache
+
 if TYPE_CHECKING:
     pass
+
+
+def test_changes_say_when_they_were_on_the_clock_that_stores_know() -> None:
+    """The timer of the cache may be any other."""
+
+    async def main() -> None:
+        store = ModelStore()
+        clock = Clock(WALL)
+        async with TieredCache(store, ttl=60, timer=Clock(5.0), clock=clock, lease=None) as cache:
+            store.mode = "down"
+            before = monotonic()
+            assert not await cache.set("set", 1)
+            assert not await cache.delete("delete")
+            assert not await cache.invalidate_tags("tag")
+            after = monotonic()
+            store.mode = "ok"
+            (tier,) = cache._tiers
+            await end_of_outage(tier, store)
+            assert len(store.replayed) == 3
+            assert all(before <= change.at <= after for change in store.replayed)
+
+    run(main())
 
 
 @pytest.mark.parametrize("delay", [0.05, 0.2, 0.6])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
+import pickle
 
 import pytest
 from prometheus_client import REGISTRY
@@ -11,6 +13,7 @@ from tests.steps import run
 
 from penstock import TieredCache, metrics
 from penstock.caching import FunctionStats
+from penstock.caching._function_method import TieredMethod
 
 cache = TieredCache(ttl=60)
 
@@ -138,6 +141,43 @@ def test_bound_methods_look_like_methods() -> None:
     assert one.load != Service.load
     assert "Service.load" in repr(one.load)
     assert isinstance(one.load.stats(), FunctionStats)
+
+
+def test_another_name_of_a_function_changes_nothing() -> None:
+    @cache.cached(prefix="alias")
+    async def double(number: int) -> int:
+        return 2 * number
+
+    class Other:
+        source = double
+
+    class Named:
+        @cache.cached(prefix="named")
+        async def load(this, number: int) -> int:  # noqa: N805
+            return number
+
+        alias = load
+
+    async def main() -> None:
+        assert [await double(1), await double(2), await Other.source(3)] == [2, 4, 6]
+        with pytest.raises(TypeError):
+            await Other().source(3)  # type: ignore[call-arg, misc]
+        assert [await Named().load(1), await Named().alias(2)] == [1, 2]
+        assert Named().load.key(1) == Named().alias.key(1)  # whatever the object
+
+    run(main())
+
+
+def test_bound_methods_can_be_copied() -> None:
+    one = Service()
+    assert copy.copy(one.load) == one.load
+    other = copy.deepcopy(one.load)
+    assert other.__self__ is not one
+    assert other.__func__ is Service.load
+    assert pickle.loads(pickle.dumps(one.load)).__func__ is Service.load
+    assert list(inspect.signature(one.load).parameters) == ["number", "offset"]
+    with pytest.raises(AttributeError):
+        TieredMethod.__new__(TieredMethod).stats
 
 
 def test_functions_of_a_cache_with_a_name_are_among_the_metrics() -> None:

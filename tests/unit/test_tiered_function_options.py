@@ -159,3 +159,17 @@ def test_partials_and_objects_can_be_cached() -> None:
         assert by_object.stats().hits == by_partial.stats().hits == 1
 
     run(main())
+
+
+@pytest.mark.parametrize(("one", "other"), [("user", "user:name"), ("user:name", "user")])
+def test_prefixes_do_not_overlap(one: str, other: str) -> None:
+    cache = TieredCache(ttl=60)
+
+    async def function(name: str) -> str:
+        return name
+
+    first = cache.cached(function, prefix=one)
+    with pytest.raises(ValueError, match="overlap"):
+        cache.cached(function, prefix=other)
+    others = [cache.cached(function, prefix=prefix) for prefix in ("users", "use")]
+    assert [each.name for each in (first, *others)] == [one, "users", "use"]

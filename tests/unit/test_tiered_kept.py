@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
+from weakref import ref
 
 import pytest
 from tests.loading import HeldLoader, settle
@@ -65,12 +69,58 @@ def test_only_what_is_to_be_kept_is_kept() -> None:
     run(main())
 
 
-def test_error_of_the_predicate_is_that_of_the_load() -> None:
+def test_value_that_the_predicate_fails_for_is_not_kept(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Tiers(negative_ttl=5, negative_errors=ZeroDivisionError) as tiers:
+            cache = tiers.cache
+            assert await cache.get_or_load("k", str, cache_if=lambda _: 1 / 0) == "k"
+            many = await cache.get_or_load_many(["l"], list, cache_if=lambda _: 1 / 0)
+            assert many == {"l": "l"}
+            assert [tiers.in_memory(key) for key in "kl"] == ["nothing"] * 2
+            assert (cache.stats().loads, cache.stats().load_failures) == (2, 0)
+
+    run(main())
+    assert "cache_if failed for 'k', which is not kept" in caplog.messages
+
+
+@pytest.mark.parametrize("ttl", [0, -1.5, timedelta(), timedelta(seconds=-1)])
+def test_value_with_no_time_left_is_not_kept(ttl: float | timedelta) -> None:
     async def main() -> None:
         async with Tiers() as tiers:
-            with pytest.raises(ZeroDivisionError):
-                await tiers.cache.get_or_load("k", str, cache_if=lambda _: 1 / 0)
+            assert await tiers.cache.get_or_load("k", lambda key: Loaded(key, ttl=ttl)) == "k"
+            await settle()
             assert tiers.in_memory("k") == "nothing"
+            assert tiers.stored("k") == ["nothing"]
+
+    run(main())
+
+
+def test_error_that_is_kept_keeps_nothing_else_alive() -> None:
+    class Big:
+        pass
+
+    async def main() -> None:
+        async with Tiers(negative_ttl=5, negative_errors=Oops) as tiers:
+            alive = []
+
+            async def load(key: str) -> str:
+                big = Big()
+                alive.append(ref(big))
+                raise Oops(key) from KeyError(big)
+
+            async def ask() -> None:
+                big = Big()
+                alive.append(ref(big))
+                with suppress(Oops):
+                    await tiers.cache.get_or_load("k", load)
+
+            await ask()
+            await settle()
+            gc.collect()
+            assert [big() for big in alive] == [None, None]
+            with pytest.raises(Oops, match="k"):
+                await tiers.cache.get_or_load("k", load)
+            assert len(alive) == 2
 
     run(main())
 

@@ -10,6 +10,8 @@ from tests.loading import HeldLoader, settle
 from tests.steps import now, run
 from tests.stores import Shared, Tiers
 
+from penstock.errors import StoreUnavailable
+
 
 class Oops(Exception):
     pass
@@ -255,5 +257,49 @@ def test_old_value_serves_while_another_process_loads() -> None:
             await settle(50)
             assert [each.in_memory("k") for each in (one, two)] == ["k 1"] * 2
             assert load.calls == ["k"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["at once", "fails"])
+def test_who_is_woken_for_nothing_does_not_ask_again_and_again(how: str) -> None:
+    async def main() -> None:
+        async with Processes(2) as (one, two):
+            load = HeldLoader()
+            first = asyncio.ensure_future(one.cache.get_or_load("k", load))
+            await settle(30)
+
+            async def released(key: str, timeout: float) -> None:  # noqa: ASYNC109
+                if how == "fails":
+                    raise StoreUnavailable("no pub/sub")
+
+            two.stores[0].released = released  # type: ignore[method-assign]
+            second = asyncio.ensure_future(two.cache.get_or_load("k", load))
+            await asyncio.sleep(9)
+            assert load.calls == ["k"]
+            assert len(two.stores[0].asked("acquire")) < 15
+            load.release()
+            assert await first == await second == "k 1"
+            assert two.cache.stats().leases_waited == 1
+
+    run(main())
+
+
+def test_who_is_woken_asks_at_once() -> None:
+    async def main() -> None:
+        async with Processes(3) as (one, *others):
+            started = now()
+
+            async def fails(_: str) -> str:
+                await asyncio.sleep(1)
+                raise Oops
+
+            first = asyncio.ensure_future(one.cache.get_or_load("k", fails))
+            await settle(30)
+            second = asyncio.ensure_future(others[0].cache.get_or_load("k", str))
+            with pytest.raises(Oops):
+                await first
+            assert await second == "k"
+            assert now() - started == pytest.approx(1)
 
     run(main())

@@ -292,3 +292,16 @@ def test_old_values_are_loaded_anew_one_by_one() -> None:
             assert await tiers.cache.get_many([*"ab"]) == {"a": "many a", "b": 2}
 
     run(main())
+
+
+def test_tags_may_be_gone_through_but_once() -> None:
+    async def main() -> None:
+        async with Tiers() as tiers:
+            cache = tiers.cache
+            await cache.get_or_load_many([*"ab"], list, tags=iter(["t"]))
+            assert (await cache.warmup([*"cd"], str, tags=iter(["t"]))).ok
+            assert (await cache.get_many([*"abcd"])).keys() == {*"abcd"}
+            await cache.invalidate_tags("t")
+            assert await cache.get_many([*"abcd"]) == {}
+
+    run(main())

@@ -129,8 +129,9 @@ def test_loaded_is_checked() -> None:
     for wrong in ({"ttl": "1"}, {"tags": "abc"}, {"tags": [1]}):
         with pytest.raises(TypeError):
             Loaded(1, **wrong)
-    with pytest.raises(ValueError, match="ttl must be > 0"):
-        Loaded(1, ttl=0)
+    for ttl in (float("inf"), float("-inf"), float("nan")):
+        with pytest.raises(ValueError, match="ttl must be"):
+            Loaded(1, ttl=ttl)
 
 
 # statistics

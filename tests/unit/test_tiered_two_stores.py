@@ -108,7 +108,7 @@ def test_an_answer_from_before_the_store_behind_was_told_is_not_served(how: str)
             assert await other.cache.get("key") == "old"
             await settle()
             one.stores[0].read.clear()
-            reading = asyncio.create_task(one.cache.get("key"))
+            reading = asyncio.ensure_future(one.cache.get("key"))
             await settle()
             one.stores[1].error = None
             while one.cache.stats().tiers[1].pending:  # noqa: ASYNC110  # virtual time

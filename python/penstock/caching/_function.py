@@ -298,8 +298,12 @@ class TieredFunction(Generic[P, R]):
         )
 
     def __set_name__(self, owner: type, name: str) -> None:
-        del owner, name
-        if not self._keys.skip:  # whatever its first argument is called
+        # Not where it is but given another name: what it takes is what it was defined with.
+        is_here = (owner.__module__, f"{owner.__qualname__}.{name}") == (
+            self.__module__,
+            self.__qualname__,
+        )
+        if is_here and not self._keys.skip:  # whatever its first argument is called
             self._set_keys(1)
 
     @overload
@@ -361,7 +365,16 @@ def _claim(cache: TieredCache, prefix: str, made: TieredFunction[..., Any]) -> N
     if there is not None and not _is_again(there, made):
         what = f"prefix {prefix!r} of this cache is that of {there.__wrapped__!r}"
         raise ValueError(f"{what}; give {made.__wrapped__!r} a prefix= of its own")
+    for other, each in list(functions.items()):
+        # So would be a key of one, where it has a colon, for one of the other.
+        if other != prefix and _overlap(other, prefix):
+            what = f"prefix {prefix!r} and {other!r}, that of {each.__wrapped__!r}, overlap"
+            raise ValueError(f"{what}: none may begin with another one and a colon")
     functions[prefix] = made
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one.startswith(f"{other}:") or other.startswith(f"{one}:")
 
 
 def _is_again(one: TieredFunction[..., Any], other: TieredFunction[..., Any]) -> bool:

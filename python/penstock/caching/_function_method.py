@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
+from penstock.caching._function_options import signature_of
+
 if TYPE_CHECKING:
+    import inspect
     from collections.abc import Awaitable, Coroutine
 
     from penstock.caching._function import TieredFunction
@@ -57,7 +61,20 @@ class TieredMethod(Generic[P, R]):
         """
         return cast("Awaitable[bool]", self._function.invalidate(self.__self__, *args, **kwargs))
 
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return signature_of(self._function, skip=1)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # As a bound method is: by its object, and its name there.
+        return getattr, (self.__self__, self._function.__name__)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TieredMethod[P, R]:
+        return TieredMethod(self._function, deepcopy(self.__self__, memo))
+
     def __getattr__(self, name: str) -> Any:
+        if name in TieredMethod.__slots__:  # it is being made
+            raise AttributeError(name)
         # Everything else is the function's: statistics, enable(), invalidate_all(), its name ...
         return getattr(self._function, name)
 

@@ -7,6 +7,7 @@ from functools import partial
 from string import Formatter
 from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from penstock.caching._tiered_options import check_key
 from penstock.flow._callables import check_function, is_coroutine_function, name_of
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def check_options(options: FunctionOptions, usual: Options) -> dict[str, Any]:
         raise TypeError(f"key must be callable, got {type(key).__name__}")
     if prefix is not None and not isinstance(prefix, str):
         raise TypeError(f"prefix must be a str, got {type(prefix).__name__}")
-    if prefix == "":
+    if prefix is not None and not check_key(prefix, "prefix"):
         raise ValueError("prefix must not be empty")
     if not isinstance(enabled, bool):
         raise TypeError(f"enabled must be a bool, got {type(enabled).__name__}")

@@ -6,7 +6,7 @@ import logging
 import random
 import time
 from math import inf, log
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
 
 from penstock._backend import Entry
 from penstock.caching._local_rules import Marks
@@ -26,6 +26,8 @@ State: TypeAlias = Literal["fresh", "refresh", "stale", "invalid"]
 
 #: Seconds that an entry lives which never gets stale, but is to be refreshed at some time.
 _AGES: Final = 1e9
+#: What a cache takes for a ttl; what lives longer is looked for in the stores after that.
+_LONGEST: Final = 4e9
 
 # Their constructors would cost more than all else.
 _new = tuple.__new__
@@ -76,6 +78,7 @@ class Local:
         "_tags",
         "cache",
         "clock",
+        "opened",
         "seq",
         "timer",
     )
@@ -99,8 +102,10 @@ class Local:
         self._front = front
         self._jitter = jitter
         self._epoch = front._epoch
-        self._drops = Marks(max_keys)
-        self._tags = Marks(max_tags)
+        #: Each returns the oldest token of what is under way, or None: so long marks must last.
+        self.opened: list[Callable[[], int | None]] = []
+        self._drops = Marks(max_keys, self._oldest)
+        self._tags = Marks(max_tags, self._oldest)
         self._rules = Rules()
         # The newest of tags and of patterns: what is younger needs no look at them.
         self._marked = self._ruled = 0
@@ -209,7 +214,24 @@ class Local:
         """
         Return what is there, the least recently used first.
         """
-        return list(self.cache.items())
+        items: list[tuple[str, Any]] = list(self.cache.items())
+        return [(key, entry) for key, entry in items if type(entry) is Entry]
+
+    def peek(self, key: str) -> Entry | None:
+        """
+        Return what is there of *key*, as if nobody had asked for it.
+
+        Args:
+            key: Its key.
+        """
+        entry: Any
+        try:
+            entry = self.cache.peek(key)
+        except Exception:
+            logger.exception("looking for %r in the first tier failed", key)
+            return None
+        # It may be a cache of the caller's, with whatever he has put there.
+        return entry if type(entry) is Entry else None
 
     def permits(self, key: str, tags: Sequence[str], token: int) -> bool:
         """
@@ -233,9 +255,8 @@ class Local:
         """
         keys = list(keys)
         self.revoke(keys)
-        pop = self.cache.pop
         for key in keys:
-            pop(key, None)
+            self._pop(key)
 
     def revoke(self, keys: Iterable[str]) -> None:
         """
@@ -303,7 +324,10 @@ class Local:
         self._tags.clear()
         self._rules = Rules()
         self._advance(seq)
-        self.cache.clear()
+        try:
+            self.cache.clear()
+        except Exception:  # what may be left is invalid
+            logger.exception("clearing the first tier failed")
 
     def _advance(self, seq: int) -> None:
         """Let every entry be looked at again."""
@@ -324,8 +348,19 @@ class Local:
 
     def _has_newer(self, key: str, token: int) -> bool:
         """Whether there is an entry that knows more than one with *token* does."""
-        entry = self.cache.peek(key)
+        entry = self.peek(key)
         return entry is not None and entry.note.token > token
+
+    def _oldest(self) -> int:
+        """Return the oldest token of what is under way."""
+        tokens = [token for opened in self.opened if (token := opened()) is not None]
+        return min(tokens, default=self.seq)
+
+    def _pop(self, key: str) -> None:
+        try:
+            self.cache.pop(key, None)
+        except Exception:  # of a listener of the caller's, which is told when the entry is gone
+            logger.exception("removing %r from the first tier failed", key)
 
     def _put(
         self, key: str, value: object, note: Note, life: float, soft: float, epoch: int
@@ -333,6 +368,9 @@ class Local:
         """Store an entry that lives for *life* seconds, and is looked at after *soft*."""
         ttl: float | None = life
         if life != inf:
+            if life > _LONGEST:
+                ttl = life = _LONGEST
+                soft = min(soft, life)
             entry = Entry(value, note, life - max(soft, 0.0))
         elif soft == inf:
             entry, ttl = Entry(value, note), None
@@ -344,8 +382,8 @@ class Local:
         try:
             self.cache.set(key, entry, ttl=ttl)
         except Exception:
-            # A weigher or on_evict of the caller's; what was there is older than this.
+            # A weigher or a listener of the caller's; what was there is older than this.
             logger.exception("%r was not stored in the first tier", key)
-            self.cache.pop(key, None)
+            self._pop(key)
             return None
         return entry

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from penstock.caching._tier_base import TierBase
 from penstock.caching._tier_breaker import REFUSED
+from penstock.caching._tier_changes import TierChanges
+from penstock.errors import StoreError
 from penstock.stores._store import Grant, Leasing, Reading
 
 if TYPE_CHECKING:
     from asyncio import Task
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from penstock.caching._tier_call import Call
     from penstock.stores import Record
-    from penstock.stores._store import Kind
 
 __all__ = ["Tier"]
 
 _NO_LEASE: Final = Grant(0)
 
 
-class Tier(TierBase):
+class Tier(TierChanges):
     """
     A store behind a cache, that neither fails nor keeps anybody waiting for long.
 
@@ -46,6 +46,7 @@ class Tier(TierBase):
         keep_sets: Seconds after which a missed value is no longer replayed, but deleted.
         timer: Monotonic clock.
         clock: Wall clock.
+        moment: The clock of `Change.at`, which stores know: ``time.monotonic``.
         name: Under which metrics show it.
 
     Cost: a task and a timer for each call. One event loop; a closed one is replaced.
@@ -67,7 +68,7 @@ class Tier(TierBase):
 
         Cost: some 15 us beside what the store takes, for all keys together.
         """
-        removals = self._pending.removals
+        removals = self._removals()
         lease = self._begin()
         if lease == REFUSED:
             return None
@@ -100,7 +101,7 @@ class Tier(TierBase):
         if lease == REFUSED:
             asyncio.get_running_loop().call_soon(answered, None)
             return True
-        removals, at = self._pending.removals, self._timer()
+        removals, at = self._removals(), self._timer()
         try:
             is_asked = ask_many(keys, partial(self._answer, keys, answered, lease, removals, at))
         except Exception as error:
@@ -133,14 +134,16 @@ class Tier(TierBase):
             self._breaker.end(lease, "success")
             answered(self._served(keys, reading, removals))
 
-    def _served(self, keys: Sequence[str], reading: Reading, removals: int) -> Reading:
+    def _served(self, keys: Sequence[str], reading: Reading, removals: int) -> Reading | None:
         """Return what may be served of an answer, and count it."""
-        pending = self._pending
-        if pending.removals != removals:
+        if len(reading.records) != len(keys):
+            self._fail(StoreError(f"{len(reading.records)} answers for {len(keys)} keys"))
+            return None
+        if self._removals() != removals:
             # The answer may be older than what was made up for since it was asked for.
             self._counts.hidden += len(reading.records) - reading.records.count(None)
             reading = Reading([None] * len(reading.records), reading.base)
-        elif pending:
+        elif not self._is_whole():
             reading = self._shown(keys, reading)
         self._count(reading.records)
         return reading
@@ -148,9 +151,9 @@ class Tier(TierBase):
     def _shown(self, keys: Sequence[str], reading: Reading) -> Reading:
         """Return what may be served before the store has got what it missed."""
         self._recover()
-        hides = self._pending.hides
+        hides = self._hides
         records = [
-            None if record is None or hides(key, record.tags) else record
+            None if record is None or hides(key, record) else record
             for key, record in zip(keys, reading.records, strict=True)
         ]
         self._counts.hidden += records.count(None) - reading.records.count(None)
@@ -169,122 +172,6 @@ class Tier(TierBase):
         self._counts.reads += 1
         self._counts.read_seconds += self._timer() - call.at
         self._end_call(lease, call)
-
-    # --- changing ---------------------------------------------------------------------------------
-
-    async def fill(self, items: Sequence[tuple[str, Record]], base: int) -> None:
-        """
-        Store what was missing when the clock of the store was *base*, unless it changed since.
-
-        Args:
-            items: Keys and records. Those that must not be stored yet, or cannot be, are left out.
-            base: From the `Reading` that missed them.
-        """
-        if self._pending:
-            hides = self._pending.hides
-            items = [item for item in items if not hides(item[0], item[1].tags)]
-        error = await self._fill(items, base)
-        if isinstance(error, (TypeError, ValueError)) and len(items) > 1:
-            await self._fill([item for item in items if self._can_encode(*item)], base)
-
-    async def _fill(self, items: Sequence[tuple[str, Record]], base: int) -> BaseException | None:
-        """Try it; return what was wrong with the items."""
-        lease = self._begin() if items else REFUSED
-        if lease == REFUSED:
-            return None
-        store = partial(self._store.set_many, items, base=base)
-        call = self._write(partial(self._end_fill, lease), store)
-        await call.waiter
-        return call.error
-
-    def _can_encode(self, key: str, record: Record) -> bool:
-        try:
-            self._store.encode(key, record)
-        except Exception:
-            return False
-        return True
-
-    def _end_fill(self, lease: int, call: Call[list[bool]]) -> None:
-        self._end_write(lease, call)
-        if call.error is None:
-            self._counts.fills += sum(call.result)
-
-    async def set(
-        self, items: Sequence[tuple[str, Record]], encoded: Sequence[bytes] | None = None
-    ) -> list[bool]:
-        """
-        Store what callers have set.
-
-        Args:
-            items: Keys and records, whose values can be encoded.
-            encoded: What `encode` has returned for each, for a store that takes it.
-
-        Returns:
-            Which of them the store has taken. The others it gets later, or forgets.
-        """
-        if not items:
-            return []
-        self._counts.sets += len(items)
-        at = self._timer()
-        lease = self._begin()
-        if lease == REFUSED:
-            self._miss_sets(items, at)
-            self._recover()
-            return [False] * len(items)
-        store: Any = self._store.set_many
-        if encoded is not None and self._takes_encoded:
-            store = partial(store, encoded=encoded)
-        call = self._write(partial(self._end_set, lease, items, at), store, items)
-        await call.waiter
-        return [False] * len(items) if call.error is not None else list(call.result)
-
-    async def delete(self, keys: Sequence[str]) -> bool:
-        """
-        Remove *keys*.
-
-        Args:
-            keys: Any number of them.
-
-        Returns:
-            Whether the store has done it. If not, it does it later.
-        """
-        self._counts.deletes += len(keys)
-        return await self._change([("delete", keys)], partial(self._store.delete_many, keys))
-
-    async def invalidate(self, tags: Sequence[str] = (), patterns: Sequence[str] = ()) -> bool:
-        """
-        Make invalid what has one of *tags*, or a key that matches one of *patterns*.
-
-        Args:
-            tags: Any number of them.
-            patterns: As fnmatch.fnmatchcase takes them.
-
-        Returns:
-            Whether the store has done it. If not, it does it later.
-        """
-        self._counts.invalidations += len(tags) + len(patterns)
-        what: list[tuple[Kind, Sequence[str]]] = [("tags", tags), ("patterns", patterns)]
-        invalidate = partial(self._store.invalidate, tags=tags, patterns=patterns)
-        return await self._change(what, invalidate)
-
-    async def _change(
-        self,
-        what: list[tuple[Kind, Sequence[str]]],
-        function: Callable[[], Awaitable[None]],
-    ) -> bool:
-        """Change the store, now or later."""
-        if not any(names for _, names in what):
-            return True
-        at = self._timer()
-        lease = self._begin()
-        if lease == REFUSED:
-            for kind, names in what:
-                self._miss(kind, names, at)
-            self._recover()
-            return False
-        call = self._write(partial(self._end_change, lease, what, at), function)
-        await call.waiter
-        return call.error is None
 
     # --- leases -----------------------------------------------------------------------------------
 

@@ -20,12 +20,12 @@ from penstock.stores._store import Leasing, Notifying
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import timedelta
 
+    from penstock.caching._tier import Tier
     from penstock.flow import CircuitBreaker
-    from penstock.stores import Reading, Record, Store
-    from penstock.stores._store import Kind
+    from penstock.stores import Change, Reading, Record, Store
 
 __all__ = ["TierBase"]
 
@@ -43,6 +43,11 @@ _REFUSALS: Final = (StoreError, TypeError, ValueError)
 _FAILURES: Final = (StoreTimeout, StoreUnavailable)
 
 
+#: What is changed by one call at most; and if that takes too long, again and again.
+_MOST: Final = 1000
+_LEAST: Final = 16
+
+
 class TierBase:
     """
     A store, its circuit breaker, its figures, and what it has missed.
@@ -51,13 +56,17 @@ class TierBase:
     __slots__ = (
         "__weakref__",
         "_ask_many",
+        "_behind",
         "_breaker",
         "_clock",
         "_counts",
         "_is_closed",
         "_loop",
+        "_moment",
+        "_nearer",
         "_pending",
         "_recovery",
+        "_size",
         "_store",
         "_takes_encoded",
         "_timeout",
@@ -84,12 +93,14 @@ class TierBase:
         keep_sets: float = 60.0,
         timer: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
+        moment: Callable[[], float] = time.monotonic,
         name: str | None = None,
     ) -> None:
         self._store = store
         self._timeout = duration("timeout", timeout)
         self._timer = timer
         self._clock = clock
+        self._moment = moment
         self._counts = Counts()
         self._is_closed = False
         self._loop: AbstractEventLoop | None = None
@@ -101,6 +112,8 @@ class TierBase:
         self.leasing = isinstance(store, Leasing)
         self.notifying = isinstance(store, Notifying)
         self._ask_many = _prompt(store, self._timeout)
+        #: How much is changed by one call: less if it took too long.
+        self._size = _MOST
         self._takes_encoded: bool = getattr(store, "takes_encoded", False)
         self._breaker = TierBreaker(
             in_a_row=failures,
@@ -114,14 +127,18 @@ class TierBase:
             timer=timer,
         )
         self._pending = Pending(max_pending)
+        self._nearer: Sequence[Tier] = ()
+        #: What the stores behind this one have missed.
+        self._behind: Sequence[Pending] = ()
         self._recovery = Recovery(
             store,
             self._probe,
             self._pending,
             backoff=backoff,
             keep_sets=keep_sets,
-            timer=timer,
+            timer=moment,
             clock=clock,
+            pass_on=self._pass_on,
             done=self._recovered,
         )
         _components.enter(self)
@@ -133,18 +150,15 @@ class TierBase:
         """
         return self._store
 
+    @property
+    def closed(self) -> bool:
+        """
+        Whether it asks the store for nothing any more.
+        """
+        return self._is_closed
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._store.name!r}, state={self._breaker.state!r})"
-
-    def pending(self, key: str, tags: Sequence[str] = ()) -> bool:
-        """
-        Whether the store has missed a change that concerns *key*, and has not got it yet.
-
-        Args:
-            key: A key.
-            tags: Those of its record, if that is known.
-        """
-        return bool(self._pending) and self._pending.hides(key, tags)
 
     def encode(self, key: str, record: Record) -> bytes:
         """
@@ -244,11 +258,18 @@ class TierBase:
         timeout: float | None = None,
     ) -> Call[T]:
         """Begin a call."""
+        call = self._made(settle, timeout)
+        call.begin(function, args)
+        return call
+
+    def _made(
+        self, settle: Callable[[Call[T]], object] | None, timeout: float | None = None
+    ) -> Call[T]:
+        """Return a call that is to begin now."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._adopt(loop)
-        seconds = self._timeout if timeout is None else timeout
-        call = Call(loop, seconds, settle, function, *args)
+        call = Call(loop, self._timeout if timeout is None else timeout, settle)
         call.at = self._timer()
         return call
 
@@ -265,8 +286,9 @@ class TierBase:
         *args: object,
     ) -> Call[T]:
         """Begin a call that goes on whatever becomes of who asked for it."""
-        call = self._call(settle, function, *args)
+        call = self._made(settle)
         self._writes.add(call)
+        call.begin(function, args)
         return call
 
     def _end_call(self, lease: int, call: Call[Any]) -> None:
@@ -284,6 +306,11 @@ class TierBase:
         """Count what became of a call that changes something."""
         self._writes.discard(call)
         self._counts.write_seconds += self._timer() - call.at
+        if isinstance(call.error, StoreTimeout):
+            self._size = max(_LEAST, self._size // 2)
+        elif call.error is None and self._size < _MOST:
+            # Slowly: each time it is too much again, some of it is missed.
+            self._size = min(_MOST, self._size + 1 + self._size // 32)
         self._end_refusable(lease, call)
 
     def _end_refusable(self, lease: int, call: Call[Any]) -> None:
@@ -326,63 +353,14 @@ class TierBase:
 
     # --- what was missed --------------------------------------------------------------------------
 
-    def _end_change(
-        self, lease: int, what: list[tuple[Kind, Sequence[str]]], at: float, call: Call[None]
-    ) -> None:
-        """Note what became of a change."""
-        self._end_write(lease, call)
-        for kind, names in what:
-            if call.error is not None:
-                self._miss(kind, names, at)
-            else:
-                self._settle(kind, names, at)
-        self._recover_after(call)
-
-    def _end_set(
-        self, lease: int, items: Sequence[tuple[str, Record]], at: float, call: Call[list[bool]]
-    ) -> None:
-        """Note what became of what callers have set."""
-        self._end_write(lease, call)
-        if call.error is None:
-            stored = call.result
-        elif isinstance(call.error, TypeError | ValueError):
-            stored = [False] * len(items)
-        else:
-            self._miss_sets(items, at)
-            self._recover_after(call)
-            return
-        taken: list[str] = []
-        left: list[str] = []
-        for (key, _), is_stored in zip(items, stored, strict=True):
-            (taken if is_stored else left).append(key)
-        self._settle("set", taken, at)
-        # What was there before must not be served.
-        self._miss("delete", left, at)
-        self._recover_after(call)
-
-    def _settle(self, kind: Kind, names: Iterable[str], at: float) -> None:
-        if self._pending:
-            self._pending.settle(kind, names, at)
-
-    def _miss(self, kind: Kind, names: Iterable[str], at: float) -> None:
-        """Remember a change that the store has missed."""
-        if not self._is_closed:
-            for name in names:
-                self._pending.note(kind, name, None, at)
-
-    def _miss_sets(self, items: Iterable[tuple[str, Record]], at: float) -> None:
-        if not self._is_closed:
-            for key, record in items:
-                self._pending.note("set", key, record, at)
-
-    def _recover(self) -> None:
-        if self._pending and not self._is_closed:
-            self._recovery.start()
-
-    def _recover_after(self, call: Call[Any]) -> None:
-        # One that was cancelled was so because its loop ends: whoever asks next begins it.
-        if not isinstance(call.error, asyncio.CancelledError):
-            self._recover()
+    async def _pass_on(self, changes: list[Change]) -> None:
+        """Remove from the tiers in front what may have come there from this one."""
+        names: dict[str, list[str]] = {"keys": [], "tags": [], "patterns": []}
+        for change in changes:
+            names.get(change.kind, names["keys"]).extend(change.names)
+        for tier in reversed(self._nearer):
+            await tier.delete(names["keys"])
+            await tier.invalidate(names["tags"], names["patterns"])
 
     def _recovered(self) -> None:
         """Ask the store again: it has taken all that it missed."""

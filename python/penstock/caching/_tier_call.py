@@ -36,10 +36,10 @@ class Call(Generic[T]):
         loop: The running one.
         timeout: Seconds that it may take.
         settle: Called with the call once, when it has ended.
-        function: The method of the store.
     """
 
     __slots__ = (
+        "_has_ended",
         "_has_waited",
         "_result",
         "_settle",
@@ -57,24 +57,32 @@ class Call(Generic[T]):
         loop: AbstractEventLoop,
         timeout: float,
         settle: Callable[[Call[T]], object] | None,
-        function: Callable[..., Awaitable[T]],
-        *args: object,
     ) -> None:
         self.loop = loop
         self.timeout = timeout
         self.at = 0.0
         self._has_waited = False
+        self._has_ended = False
         #: Why there is no result.
         self.error: BaseException | None = None
         self._result: T | None = None
         self._settle = settle
         #: Done when the call has ended. Cancelling it leaves the call alone.
         self.waiter: Future[None] = loop.create_future()
-        # Whoever waits for the call has a deadline and a context of his own.
-        self.task: Task[T | None] | None = loop.create_task(
-            self._run(function, args), context=Context()
-        )
+        #: None when the call has ended.
+        self.task: Task[T | None] | None = None
         self._timer = loop.call_later(timeout, self._expire)
+
+    def begin(self, function: Callable[..., Awaitable[T]], args: tuple[object, ...]) -> None:
+        """
+        Call *function*, the method of the store.
+
+        With eager tasks it may have ended when this returns.
+        """
+        # Whoever waits for the call has a deadline and a context of his own.
+        task = self.loop.create_task(self._run(function, args), context=Context())
+        if not self._has_ended:
+            self.task = task
 
     @property
     def result(self) -> T:
@@ -141,8 +149,9 @@ class Call(Generic[T]):
         self._end(CancelledError())
 
     def _end(self, error: BaseException | None, result: T | None = None) -> None:
-        if self.task is None:  # what the store says now comes too late
+        if self._has_ended:  # what the store says now comes too late
             return
+        self._has_ended = True
         self.task = None
         self._timer.cancel()
         self.error, self._result = error, result

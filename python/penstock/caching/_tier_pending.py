@@ -104,6 +104,14 @@ class Pending:
             return True
         return any(("tags", tag) in what for tag in tags)
 
+    def outdates(self, key: str, record: Record) -> bool:
+        """Whether what a nearer store has of *key* may be from before a missed change."""
+        change = self._what.get(("key", key))
+        if change is not None and change.record is not None:
+            # Its birth tells whether it is what was set, as do its times and tags.
+            return change.record[1:5] != record[1:5]
+        return self.hides(key, record.tags)
+
     def _rule(self, pattern: str) -> None:
         if self._rules is None:
             self._rules = Rules()

@@ -39,8 +39,9 @@ class Recovery:
             shortened at random.
         keep_sets: Seconds after which a value is no longer replayed, but deleted: who deleted it
             since then may have left no trace.
-        timer: Monotonic clock, of the changes.
+        timer: The clock of the changes.
         clock: Wall clock, of the records.
+        pass_on: Called with what the store has got, before that is forgotten.
         done: Called when nothing is pending any more.
     """
 
@@ -52,6 +53,7 @@ class Recovery:
         "_done",
         "_keep_sets",
         "_loop",
+        "_pass_on",
         "_pending",
         "_refusals",
         "_store",
@@ -70,6 +72,7 @@ class Recovery:
         keep_sets: float,
         timer: Callable[[], float],
         clock: Callable[[], float],
+        pass_on: Callable[[list[Change]], Awaitable[None]],
         done: Callable[[], object],
     ) -> None:
         self._store = store
@@ -79,6 +82,7 @@ class Recovery:
         self._keep_sets = keep_sets
         self._timer = timer
         self._clock = clock
+        self._pass_on = pass_on
         self._done = done
         self._chunk = _CHUNK
         self._refusals = 0
@@ -132,16 +136,33 @@ class Recovery:
         """Replay some changes, and have done with them."""
         error = await self._ask(self._store.replay, self._prepared(chunk))
         if error is None:
+            await self._pass_on(chunk)
             self.replayed += self._pending.discard(chunk)
             self._chunk = min(_CHUNK, 2 * self._chunk)
             self._refusals = 0
             return True
+        if isinstance(error, TypeError | ValueError):
+            return await self._replay_parts(chunk, error)
         if not isinstance(error, StoreUnavailable):
             # One of them may be what the store does not take: it must not hold up the others.
             self._chunk = max(1, len(chunk) // 2)
             if len(chunk) == 1 and not isinstance(error, StoreTimeout):
                 self._refuse(chunk[0], error)
         return False
+
+    async def _replay_parts(self, chunk: list[Change], error: BaseException) -> bool:
+        """Replay what the store can take of some changes, and give up what it never will."""
+        if len(chunk) > 1:
+            middle = len(chunk) // 2
+            return await self._replay(chunk[:middle]) and await self._replay(chunk[middle:])
+        change = chunk[0]
+        logger.warning("%s does not take %r: %s", self._store.name, change.names[0], error)
+        if change.kind != "set":  # then it has nothing of that name either
+            self._pending.discard(chunk)
+            return True
+        delete = change._replace(kind="delete", record=None)
+        self._pending.replace(change, delete)
+        return await self._replay([delete])
 
     def _refuse(self, change: Change, error: BaseException) -> None:
         """Give a value up that the store does not take again and again."""

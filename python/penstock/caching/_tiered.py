@@ -17,6 +17,7 @@ from penstock.caching._tiered_core import Core
 from penstock.caching._tiered_fills import Fills
 from penstock.caching._tiered_loads import Loads
 from penstock.caching._tiered_options import check_options, check_settings, check_stores
+from penstock.caching._tiered_owners import check_free, take
 from penstock.caching._tiered_reads import Reads
 from penstock.caching._tiered_stats import TIERED_CACHE_FIELDS, TieredStats, snapshot
 from penstock.caching._tiered_writes import Writes
@@ -51,8 +52,8 @@ class TieredCache(Calls):
     What is invalidated while it is being read or loaded is not kept.
 
     Args:
-        stores: The nearest first; the last one is the truth. They are closed together with the
-            cache. None: there is only memory.
+        stores: The nearest first; the last one is the truth. They serve this cache alone, and are
+            closed together with it. None: there is only memory.
         ttl: Seconds (or a timedelta) that a value is fresh, None for ever.
         l1: How many values are kept in memory; or a `Cache` of one's own, with the same *timer*;
             None: none are.
@@ -82,7 +83,7 @@ class TieredCache(Calls):
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: An argument is out of its range.
+        ValueError: An argument is out of its range. A store serves another cache.
 
     Cost: a hit in memory is a look-up in a `Cache`. Reads and writes of one tick are one call of
         each store. One event loop at a time, but for hits in memory.
@@ -140,6 +141,7 @@ class TieredCache(Calls):
         check_timer(clock)
         check_name(name)
         check_stores(stores)
+        check_free(stores)
         self._name = name
         self._timer = time.monotonic if timer is None else timer
         self._clock = clock
@@ -158,6 +160,9 @@ class TieredCache(Calls):
             )
             for store in stores
         ]
+        take(self._tiers)
+        for index, tier in enumerate(self._tiers):
+            tier.place(self._tiers[:index], self._tiers[index + 1 :])
         core = Core(
             self._local, l1 is not None, self._tiers, self._options, settings, self._timer, clock
         )
@@ -357,9 +362,11 @@ class TieredCache(Calls):
         await self.aclose()
 
     def __repr__(self) -> str:
-        tiers = ", ".join(tier.store.name for tier in self._tiers)
-        name = "" if self._name is None else f", name={self._name!r}"
-        return f"<TieredCache l1{', ' if tiers else ''}{tiers}{name}>"
+        parts = ["l1"] if self._core.has_l1 else []
+        parts += [tier.store.name for tier in self._tiers]
+        if self._name is not None:
+            parts.append(f"name={self._name!r}")
+        return f"<TieredCache {', '.join(parts) or 'of nothing'}>"
 
     def _begin_anew(self) -> object:
         """Know of nothing that is under way in a forked process; see `_forks`."""

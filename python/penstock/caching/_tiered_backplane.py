@@ -125,16 +125,12 @@ class Backplane:
         self._core.local.flush()
         self._writes.forward(index, patterns=(EVERYTHING,))
 
-    async def aclose(self) -> None:
-        """Listen no more."""
+    def leave(self) -> list[Notifying]:
+        """Listen to nobody else; return those that are still to be told."""
         for task in list(self._tasks):
             task.cancel()
         stores, self._listening = self._listening, []
-        for store in stores:
-            try:
-                await store.unlisten()
-            except Exception as error:
-                logger.debug("a store of a TieredCache cannot be left: %s", error)
+        return stores
 
 
 def _open(gate: Future[None]) -> None:

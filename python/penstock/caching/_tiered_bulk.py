@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from asyncio import Task
     from collections.abc import Callable
 
-    from penstock.caching._tiered_flight import Flight
+    from penstock.caching._tiered_flight import Flight, Part
 
 __all__ = ["ABSENT", "Bulk"]
 
@@ -28,7 +28,16 @@ class Bulk:
         start: Called with the bulk when it is known which of them no tier has.
     """
 
-    __slots__ = ("_deserted", "_looking", "_sealed", "_start", "flights", "load_many", "task")
+    __slots__ = (
+        "_deserted",
+        "_looking",
+        "_sealed",
+        "_start",
+        "flights",
+        "load_many",
+        "task",
+        "whole",
+    )
 
     def __init__(
         self, load_many: Callable[[list[str]], Any], start: Callable[[Bulk], None]
@@ -40,6 +49,8 @@ class Bulk:
         self._deserted = 0
         #: What is to be loaded.
         self.flights: list[Flight] = []
+        #: The call that loads them; None before it begins.
+        self.whole: Part | None = None
         self.task: Task[None] | None = None
 
     def __call__(self, key: str) -> object:
@@ -97,5 +108,5 @@ class Bulk:
         self._check()
 
     def _check(self) -> None:
-        if self._sealed and not self._looking and self.flights and self.task is None:
+        if self._sealed and not self._looking and self.flights and self.whole is None:
             self._start(self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from penstock._backend import Front, Ready
+from penstock.caching._loaded import tags_of
 from penstock.caching._tiered_bulk import ABSENT, Bulk
 from penstock.caching._tiered_options import Failure, check_key, check_keys, refuse_str
 from penstock.caching._tiered_pending import give_up
@@ -173,6 +174,8 @@ class Calls(Front):
             waited for.
         """
         refuse_str(keys)
+        if "tags" in options:  # they may be gone through but once
+            options["tags"] = tags_of(options["tags"])
         asked: dict[str, Awaitable[Any]] = {}
         values: dict[str, Any] = {}
         bulk = Bulk(load_many, self._loads.start_bulk)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextvars import Context
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from penstock.caching._tiered_flight import running
 
 if TYPE_CHECKING:
-    from asyncio import Task
-    from collections.abc import Callable
+    from asyncio import Future, Task
+    from collections.abc import Awaitable, Callable
 
     from penstock.caching._tiered_backplane import Backplane
     from penstock.caching._tiered_core import Core
@@ -26,6 +26,9 @@ logger = logging.getLogger("penstock.caching")
 _GRACE: Final = 1.0
 #: Seconds between looks whether a store has answered.
 _STEP: Final = 0.001
+
+#: What was given up, and has not ended yet: nobody else holds it.
+_strays: Final[set[Future[Any]]] = set()
 
 
 class Closing:
@@ -79,15 +82,14 @@ class Closing:
         finally:
             # What is left is served no more: nobody would tell what others change.
             core.local.clear()
-        left = _GRACE if until is None else max(_GRACE, until - loop.time())
-        await self._backplane.aclose()
+        for store in self._backplane.leave():
+            await _try("leaving", store, store.unlisten(), _left(until))
+        for tier in reversed(core.tiers):  # what one makes up for is passed on to the nearer ones
+            left = _left(until)
+            # It has a time of its own for what it tries once more.
+            await _try("ending with", tier.store, tier.aclose(left), left + _GRACE)
         for tier in core.tiers:
-            await tier.aclose(left)
-        for tier in core.tiers:
-            try:
-                await asyncio.wait_for(tier.store.aclose(), left)
-            except Exception as error:
-                logger.warning("closing the store %s failed: %s", tier.store.name, error)
+            await _try("closing", tier.store, tier.store.aclose(), _left(until))
 
     async def _settle(self, until: float | None) -> None:
         """Wait for loads, fills and writes; cancel those that take too long."""
@@ -113,3 +115,24 @@ class Closing:
     def _begin_anew(self, _: object) -> object:
         task, self._task = self._task, None
         return task
+
+
+def _left(until: float | None) -> float:
+    """Return the seconds that there are for what has to be done in any case."""
+    return _GRACE if until is None else max(_GRACE, until - asyncio.get_running_loop().time())
+
+
+async def _try(what: str, store: object, work: Awaitable[object], seconds: float) -> None:
+    """Do something with a store that may fail, take for ever, and not even be cancelled."""
+    task = asyncio.ensure_future(work)
+    _strays.add(task)
+    task.add_done_callback(_strays.discard)
+    try:
+        done, _ = await asyncio.wait([task], timeout=seconds)
+    finally:
+        task.cancel()
+    name = getattr(store, "name", store)
+    if not done:
+        logger.warning("%s the store %s took more than %g s", what, name, seconds)
+    elif not task.cancelled() and (error := task.exception()) is not None:
+        logger.warning("%s the store %s failed: %s", what, name, error)

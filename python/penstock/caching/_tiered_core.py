@@ -11,8 +11,9 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from penstock.caching._tiered_stats import Counts
+from penstock.caching._tiered_unwritten import Unwritten
 from penstock.errors import ClosedError, WrongEventLoop
-from penstock.stores._store import Record
+from penstock.stores._store import Reading, Record
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, Task
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from penstock._backend import Entry
     from penstock.caching._local import Local, Note
     from penstock.caching._tier import Tier
+    from penstock.caching._tiered_group import Group
     from penstock.caching._tiered_options import Options, Settings
 
 __all__ = ["Core"]
@@ -47,7 +49,7 @@ class Core:
 
     __slots__ = (
         "bound", "clock", "counts", "gate", "has_l1", "is_closing", "local", "loop", "options",
-        "settings", "tasks", "tiers", "timer", "writing",
+        "settings", "tasks", "tiers", "timer", "unwritten", "writing",
     )  # fmt: skip
 
     def __init__(
@@ -74,8 +76,11 @@ class Core:
         self.gate: Future[None] | None = None
         #: What goes on in the background: loads, fills, writes.
         self.tasks: set[Task[None]] = set()
-        #: How many sets of a key have not ended. What is read meanwhile may be older.
-        self.writing: dict[str, int] = {}
+        #: The last group that sets a key, until it has ended. What is read meanwhile may be older.
+        self.writing: dict[str, Group] = {}
+        #: What is on its way to the stores.
+        self.unwritten = Unwritten(local)
+        self.unwritten.begin_anew(self.writing)
         #: Called when there is a new event loop, with the old one, or None; they return what was
         #: under way there.
         self.bound: list[Callable[[AbstractEventLoop | None], object]] = []
@@ -146,6 +151,18 @@ class Core:
         self.tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("a task of a TieredCache failed", exc_info=error)
+
+    async def look(self, index: int, key: str) -> Reading | None:
+        """Ask the tier at *index* for a key; what is on its way there counts as being there."""
+        number, token = self.unwritten.begin(), self.local.seq
+        try:
+            reading = await self.tiers[index].read([key])
+            if reading is None:
+                return None
+            record = self.unwritten.sight(index, key, reading.records[0], token)
+            return Reading([record], reading.base)
+        finally:
+            self.unwritten.close(number)
 
     def keep(
         self, key: str, record: Record, token: int, options: Options, early: float = 0.0

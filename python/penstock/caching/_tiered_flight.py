@@ -1,16 +1,17 @@
-"""One load of a key in progress, and who waits for it."""
+"""Loads in progress, of a key or of several together, and who waits for them."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from penstock._copies import copied
 from penstock.caching._tiered_pending import refuse
 
 if TYPE_CHECKING:
     from asyncio import Future, Task, TimerHandle
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator, Mapping
     from contextvars import Context
 
     from penstock.caching._tiered_bulk import Bulk
@@ -21,10 +22,76 @@ if TYPE_CHECKING:
     #: A future, what the call said that waits for it, and the token of the first tier then.
     Waiter: TypeAlias = tuple[Pending, Options, Callable[[str], Any], int]
 
-__all__ = ["Flight", "current", "running"]
+__all__ = ["Flight", "Part", "current", "running"]
 
 
-class Flight:
+class Part:
+    """
+    What may wait for loads: a load of one key; or, as it is, of those that one call is to load.
+
+    Args:
+        owner: The loads of which cache it is one of.
+        keys: What is loaded.
+        parent: What asked for it, or None.
+    """
+
+    # Without slots: see below.
+    ended = False
+    #: What it is a part of, so that it ends when that does.
+    whole: Part | None = None
+    #: Loads that this one waits for, and how often.
+    waits_for: Mapping[Part, int] = MappingProxyType({})
+
+    def __init__(self, owner: object, keys: Container[str], parent: Part | None) -> None:
+        self.owner = owner
+        self.keys = keys
+        self.parent = parent
+
+    def loads(self, owner: object, key: str) -> bool:
+        """Whether it loads *key* for a cache, or a part of what does."""
+        part: Part | None = self
+        while part is not None:
+            if part.owner is owner and key in part.keys:
+                return True
+            part = part.parent
+        return False
+
+    def wait_for(self, other: Part) -> None:
+        """Wait for a load, once more."""
+        waits_for = self.waits_for
+        if not isinstance(waits_for, dict):
+            waits_for = self.waits_for = {}
+        waits_for[other] = waits_for.get(other, 0) + 1
+
+    def wait_no_more(self, other: Part) -> None:
+        """Wait for it once less."""
+        waits_for = self.waits_for
+        assert isinstance(waits_for, dict)
+        left = waits_for[other] - 1
+        if left:
+            waits_for[other] = left
+        else:
+            del waits_for[other]
+
+    def waits_on(self, other: Part) -> bool:
+        """Whether it cannot end before *other* has."""
+        if not self.waits_for and self.whole is None:  # as most
+            return self is other
+        seen: set[Part] = set()
+        todo: list[Part] = [self]
+        while todo:
+            part = todo.pop()
+            if part is other:
+                return True
+            if part not in seen:
+                seen.add(part)
+                todo.extend(part.waits_for)
+                if part.whole is not None:
+                    todo.append(part.whole)
+        return False
+
+
+class Flight(Part):
     """
     A load of a key: first it is looked for in the tiers, then it is loaded.
 
@@ -52,7 +119,6 @@ class Flight:
     #: Whether the loader is asked, not the tiers.
     loading = False
     bulk: Bulk | None = None
-    ended = False
     #: Whether it goes on when nobody waits.
     background = False
     #: Ends it when nobody has waited for too long.
@@ -60,8 +126,6 @@ class Flight:
     #: Whether to load whatever is there; and whether another one did, so that this is too late.
     reload = False
     superseded = False
-    #: Loads that this one waits for.
-    waits_for: tuple[Flight, ...] = ()
 
     def __init__(
         self,
@@ -71,10 +135,11 @@ class Flight:
         options: Options,
         token: int,
         context: Context,
-        parent: Flight | None,
+        parent: Part | None,
     ) -> None:
         self.owner = owner
         self.key = key
+        self.keys = (key,)
         self.loader = loader
         self.options = options
         self.token = token
@@ -112,19 +177,6 @@ class Flight:
         self.waiters = [waiter for waiter in self.alive() if stay(waiter)]
         self.at = 0
         return others
-
-    def waits_on(self, other: Flight) -> bool:
-        """Whether it cannot end before *other* has."""
-        seen: set[int] = set()
-        todo: list[Flight] = [self]
-        while todo:
-            flight = todo.pop()
-            if flight is other:
-                return True
-            if id(flight) not in seen:
-                seen.add(id(flight))
-                todo.extend(flight.waits_for)
-        return False
 
     def give(self, value: object) -> int:
         """Give everybody the value; return to how many."""
@@ -179,10 +231,10 @@ def settable(error: BaseException) -> BaseException:
 
 
 #: The load in whose task, or in whose children, the code runs.
-current: ContextVar[Flight | None] = ContextVar("penstock_tiered_load", default=None)
+current: Final[ContextVar[Part | None]] = ContextVar("penstock_tiered_load", default=None)
 
 
-def running() -> Flight | None:
+def running() -> Part | None:
     """Return the load that the code is part of, unless that has ended."""
-    flight = current.get()
-    return None if flight is None or flight.ended else flight
+    part = current.get()
+    return None if part is None or part.ended else part

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import asyncio
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from penstock.caching._tier import Tier
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from penstock.stores import Record
 
 __all__ = ["Lease", "Leases"]
+
+#: Seconds that a wait takes at least that has led to nothing once before: whoever is told too early
+#: would ask again and again. They are doubled with each.
+_PAUSE: Final = 0.01
 
 
 class Lease(NamedTuple):
@@ -61,14 +66,14 @@ class Leases:
         tier = core.tiers[self._index]
         seconds = flight.options.lease or 0.0
         until = core.timer() + seconds
-        waited = False
+        waits = 0
         while True:
             grant = await tier.acquire(key, seconds)
             if grant.token:
                 lease = Lease(tier, key, grant.token)
                 try:
                     # Between our reading and now somebody may have had it, and have given it back.
-                    record = await self._look(tier, flight)
+                    record = await self._look(flight)
                 except BaseException:
                     core.spawn(lease.release())
                     raise
@@ -80,17 +85,20 @@ class Leases:
             wait = min(grant.wait, until - core.timer())
             if wait <= 0.0:
                 return None, None
-            if not waited:
-                waited = True
-                core.counts.leases_waited += 1
+            core.counts.leases_waited += not waits
+            began = core.timer()
             await tier.released(key, wait)
-            record = await self._look(tier, flight)
+            record = await self._look(flight)
             if record is not None:
                 return None, record
+            if waits:
+                least = min(wait, _PAUSE * 2.0 ** min(waits, 20))
+                await asyncio.sleep(began + least - core.timer())
+            waits += 1
 
-    async def _look(self, tier: Tier, flight: Flight) -> Record | None:
+    async def _look(self, flight: Flight) -> Record | None:
         """Return what there is by now, if it is good enough."""
-        reading = await tier.read([flight.key])
+        reading = await self._core.look(self._index, flight.key)
         record = None if reading is None else reading.records[0]
         if record is None:
             return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from penstock._backend import Ready
 from penstock._copies import copied
 from penstock.caching._tiered_bulk import Bulk
-from penstock.caching._tiered_flight import Flight, running
+from penstock.caching._tiered_flight import Flight, Part, running
 from penstock.caching._tiered_options import Failure, check_key, check_loader
 from penstock.caching._tiered_patience import Patience
 from penstock.caching._tiered_pending import pending, raising
@@ -61,6 +61,7 @@ class Loads:
         self._refreshing: set[Flight] = set()
         reads.tell(self.found, self._missed)
         core.bound.append(self._begin_anew)
+        core.local.opened.append(self._oldest)
 
     @property
     def loading(self) -> int:
@@ -145,9 +146,12 @@ class Loads:
             return raising(copied(value.error))
         if is_due:
             options = self._core.options
-            self._refresh(
-                key, loader, entry.note.record, options.changed(given) if given else options
-            )
+            try:
+                if given:
+                    options = options.changed(given)
+                self._refresh(key, loader, entry.note.record, options)
+            except Exception:  # what makes the tags, for example: the value is there all the same
+                logger.exception("%r is not loaded anew", key)
         return Ready(value)
 
     def _refresh(
@@ -197,11 +201,8 @@ class Loads:
             context, parent = origin.context, origin.parent
         else:
             context, parent = copy_context(), running()
-        ancestor = parent
-        while ancestor is not None:
-            if ancestor.owner is self._core and ancestor.key == key:
-                raise RecursiveLoad(f"key {key!r} is already being loaded by this task")
-            ancestor = ancestor.parent
+        if parent is not None and parent.loads(self._core, key):
+            raise RecursiveLoad(f"key {key!r} is already being loaded by this task")
         flight = Flight(self._core, key, loader, options, self._local.seq, context, parent)
         if isinstance(loader, Bulk):
             loader.add(flight)
@@ -221,8 +222,8 @@ class Loads:
             raise RecursiveLoad(f"loading key {flight.key!r} would wait for itself")
         future = pending(loop)
         if me is not None:
-            me.waits_for = (*me.waits_for, flight)
-            future.add_done_callback(partial(_wait_no_more, me, flight))
+            me.wait_for(flight)
+            future.add_done_callback(lambda _: me.wait_no_more(flight))
         self._add(flight, (future, options, loader, self._local.seq))
         return future
 
@@ -249,6 +250,8 @@ class Loads:
             flight.bulk.settled(flight, is_missing=False)
         after = options.refresh_after
         if given and after is not None and core.clock() - record.born >= after:
+            if not self._local.permits(flight.key, record.tags, flight.token):
+                return  # invalid since it was read: a newer load must not take it for a fallback
             flight.context = context
             self._refresh(flight.key, flight.loader, record, options, flight)
             flight.context = None
@@ -289,8 +292,11 @@ class Loads:
         if not bulk.flights:
             return
         # Of the others it is still wanted if one of them has to ask again.
-        context = bulk.flights[0].context
+        context, parent = bulk.flights[0].context, bulk.flights[0].parent
         assert context is not None
+        bulk.whole = Part(self._core, {flight.key for flight in bulk.flights}, parent)
+        for flight in bulk.flights:
+            flight.whole = bulk.whole
         bulk.task = task = self._core.spawn(self._work.load_many(bulk), context.copy())
         task.add_done_callback(partial(self._bulk_over, bulk))
         for flight in bulk.flights:
@@ -313,13 +319,13 @@ class Loads:
         _, options, loader, _ = waiter
         other = self.flights.get(flight.key)
         if other is not None and other is not flight and self._joinable(other):
-            flight.waits_for = (*flight.waits_for, other)
+            flight.wait_for(other)
             self._add(other, waiter)
             return
         bulk = Bulk(loader.load_many, self.start_bulk) if isinstance(loader, Bulk) else None
         other = self._make(flight.key, bulk or loader, options, flight)
         # Those who wait are known to wait for this one.
-        flight.waits_for = (*flight.waits_for, other)
+        flight.wait_for(other)
         other.waiters.append(waiter)
         self._launch(other)
         if bulk is not None:
@@ -334,6 +340,8 @@ class Loads:
             flight.cancel()
 
     def _bulk_over(self, bulk: Bulk, _: object) -> None:
+        assert bulk.whole is not None
+        bulk.whole.ended = True
         for flight in bulk.flights:
             self._over(flight)
 
@@ -356,14 +364,12 @@ class Loads:
         if self.flights.get(flight.key) is flight:
             del self.flights[flight.key]
 
+    def _oldest(self) -> int | None:
+        """Return the oldest token of what is being loaded."""
+        return min((flight.token for flight in self.flights.values()), default=None)
+
     def _begin_anew(self, _: object) -> object:
         begun = self.flights, self._refreshing
         self.flights = {}
         self._refreshing = set()
         return begun
-
-
-def _wait_no_more(me: Flight, flight: Flight, _: object) -> None:
-    waits_for = list(me.waits_for)
-    waits_for.remove(flight)
-    me.waits_for = tuple(waits_for)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 from penstock import _backend
-from penstock.caching._loaded import tags_of
+from penstock.caching._loaded import check_text, tags_of
 from penstock.flow._callables import is_coroutine_function
 from penstock.flow._checks import check_number
 
@@ -177,6 +177,9 @@ _CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
 def _check_together(options: Options) -> Options:
     if options.negative_errors and options.negative_ttl is None:
         raise ValueError("negative_errors needs negative_ttl: for how long they are kept")
+    ttl, negative_ttl = options.ttl, options.negative_ttl
+    if ttl is not None and negative_ttl is not None and negative_ttl > ttl:
+        return replace(options, negative_ttl=ttl)  # it is the shorter one
     return options
 
 
@@ -220,9 +223,11 @@ def check_jitter(value: float) -> float:
 
 
 def check_key(key: object, what: str = "key") -> str:
-    """Accept a str."""
+    """Accept a str that is text, and so can be sent: it would harm what it is sent with."""
     if not isinstance(key, str):
         raise TypeError(f"{what} must be a str, got {type(key).__name__}")
+    if not key.isascii():
+        check_text(key, what)
     return key
 
 

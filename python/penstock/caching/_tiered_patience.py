@@ -137,6 +137,13 @@ class Patience:
                 return record
         return None
 
+    def good(self, flight: Flight) -> Record | None:
+        """Return the value that is loaded anew in the background, while it is fresh and valid."""
+        core, shown = self._core, flight.shown
+        if shown is None or shown.remaining(core.clock()) <= 0.0:
+            return None
+        return shown if core.local.permits(flight.key, shown.tags, flight.token) else None
+
     def serve_on(self, flight: Flight, record: Record) -> None:
         """Serve a value past its time for a while, without asking the loader again."""
         core = self._core
@@ -152,7 +159,7 @@ class Patience:
     def _put_off(self, flight: Flight, record: Record, now: float) -> None:
         """Let a value that is to be loaded anew, and is still good, be for a while."""
         core = self._core
-        entry = core.local.cache.peek(flight.key)
+        entry = core.local.peek(flight.key)
         if entry is None or entry.note.record is not record:
             return
         left = entry.note.fresh_until - core.timer()
@@ -160,7 +167,8 @@ class Patience:
             core.local.fill(
                 flight.key,
                 record,
-                entry.note.token,
+                # It was valid then; what set it has kept older ones from being stored.
+                flight.token,
                 l1_ttl=min(left, 1e9),
                 refresh_after=max(0.0, now - record.born) + core.settings.throttle,
             )

@@ -50,12 +50,14 @@ class Pending(asyncio.Future[Any]):
         return super().__await__()
 
 
-def cut(future: asyncio.Future[Any], due: Due) -> None:
-    """Tell somebody when the deadline is over that he runs under."""
+def cut(future: asyncio.Future[Any], due: Due, *, is_wanted: bool = True) -> None:
+    """Tell somebody when the deadline is over that he runs under, if he wants to know."""
 
     def expire() -> None:
         if not future.done():
             future.set_exception(due.error())
+            if not is_wanted:
+                future.exception()  # that is no news for the log
 
     left = due.remaining()
     if left <= 0.0:
@@ -74,12 +76,14 @@ def pending(loop: asyncio.AbstractEventLoop) -> Pending:
     return future
 
 
-def refuse(future: asyncio.Future[Any], error: Exception | None) -> None:
+def refuse(future: asyncio.Future[Any], error: Exception | None, *, is_wanted: bool = True) -> None:
     """Tell somebody that nothing comes any more: of an error, or that it was cancelled."""
     if error is None:
         future.cancel()
     elif not future.done():
         future.set_exception(copied(error))
+        if not is_wanted:
+            future.exception()
 
 
 def give_up(awaitables: Iterable[Awaitable[Any]]) -> None:

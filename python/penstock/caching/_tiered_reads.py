@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from asyncio import CancelledError, _get_running_loop
+from collections import deque
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
@@ -13,6 +14,7 @@ from penstock.caching._tiered_pending import Pending, cut, refuse
 from penstock.flow._deadline import ambient
 
 if TYPE_CHECKING:
+    from asyncio import Task
     from collections.abc import Callable
     from typing import Any
 
@@ -33,6 +35,8 @@ logger = logging.getLogger("penstock.caching")
 
 #: Keys in one call.
 _MOST: Final = 500
+#: Calls that are begun at once for what one step of the event loop asks for.
+_AT_ONCE: Final = 4
 
 
 class _Search:
@@ -41,12 +45,14 @@ class _Search:
 
     Args:
         keys: All of them.
+        number: That of the read; see `Unwritten`.
     """
 
-    __slots__ = ("bases", "keys", "stale")
+    __slots__ = ("bases", "keys", "number", "stale")
 
-    def __init__(self, keys: list[str]) -> None:
+    def __init__(self, keys: list[str], number: int) -> None:
         self.keys = keys
+        self.number = number
         #: The clocks of the tiers that were asked, None for those that did not answer.
         self.bases: list[int | None] = []
         #: What may serve as a fallback.
@@ -78,7 +84,7 @@ class Reads:
         core: That of the cache.
     """
 
-    __slots__ = ("_asked", "_batch", "_core", "_hit", "_local", "_miss", "_prompt")
+    __slots__ = ("_asked", "_batch", "_core", "_hit", "_local", "_miss", "_prompt", "_rest")
 
     def __init__(self, core: Core) -> None:
         self._core = core
@@ -87,9 +93,12 @@ class Reads:
         self._batch: Batch | None = None
         # What is being read, so that others can wait for it as well.
         self._asked: Batch = {}
+        #: What is to be read when something else has been.
+        self._rest: deque[Batch] = deque()
         #: What is being read without a task.
         self._prompt: dict[int, Batch] = {}
         core.bound.append(self._begin_anew)
+        core.local.opened.append(self._oldest)
 
     def tell(self, hit: Hit, miss: Miss) -> None:
         """Say whom to tell what became of the keys that are to be loaded."""
@@ -103,6 +112,10 @@ class Reads:
         if loop is None or loop is not core.loop or core.is_closing:
             loop = core.join()
         future = Pending(loop=loop)
+        if key in core.writing and (own := self._own(key)) is not None:
+            core.counts.tier_hits += 1
+            future.set_result(own.value)
+            return future
         due = ambient()
         if due is not None:
             cut(future, due)
@@ -115,11 +128,21 @@ class Reads:
     def add(self, flight: Flight) -> None:
         """Look for the key of a load; it is told what came of that."""
         key = flight.key
+        if key in self._core.writing and (own := self._own(key)) is not None:
+            flight.token = self._local.seq
+            self._hit(flight, own)
+            return
         waiters = self._asked.get(key)
         if waiters is None or not self._shared(key, waiters[0]):
             waiters = self._ask(key)
         flight.token = waiters[0]
         waiters.append(flight)
+
+    def _own(self, key: str) -> Record | None:
+        """Return what is being set, and may not be in any store yet."""
+        core = self._core
+        record = core.unwritten.own(key)
+        return record if record is not None and record.remaining(core.clock()) > 0.0 else None
 
     def _shared(self, key: str, token: int) -> bool:
         """Whether what is being read is still what somebody may see who asks now."""
@@ -154,43 +177,75 @@ class Reads:
             return
         items = iter(batch.items())
         while chunk := dict(islice(items, _MOST)):
-            self._read(chunk)
+            self._rest.append(chunk)
+        for _ in range(_AT_ONCE):
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Read some of what is too much to be read at once: each call has little time."""
+        if self._rest:
+            self._read(self._rest.popleft())
 
     def _read(self, batch: Batch) -> None:
         """Ask the nearest tier without a task, if it can be asked so."""
         core = self._core
+        search = _Search(list(batch), core.unwritten.begin())
         if core.gate is None:
-            keys = list(batch)
             self._prompt[id(batch)] = batch
-            if core.tiers[0].ask(keys, partial(self._answered, batch, keys)):
+            if core.tiers[0].ask(search.keys, partial(self._answered, batch, search)):
                 return
             del self._prompt[id(batch)]
-        core.spawn(self._run(batch))
+        self._spawn(batch, search)
 
-    def _answered(self, batch: Batch, keys: list[str], reading: Reading | None) -> None:
+    def _answered(self, batch: Batch, search: _Search, reading: Reading | None) -> None:
         """Give everybody what the nearest tier has, and go on with the others."""
         if self._prompt.pop(id(batch), None) is None:
             return  # closed meanwhile
-        search = _Search(keys)
+        core = self._core
         try:
             self._look(batch, search, reading)
-            if not search.keys:
-                return
-            if len(self._core.tiers) > 1:
-                self._core.spawn(self._run(batch, search))
-            else:
+            if search.keys:
+                if len(core.tiers) > 1:
+                    self._spawn(batch, search)
+                    return
                 self._end(batch, search)
         except Exception as error:  # whoever has called is not to suffer from it
-            logger.exception("reading the stores of a TieredCache failed")
-            self._cancel(batch, error)
+            self._go_without(batch, error)
+        core.unwritten.close(search.number)
+        self._go_on()
 
-    async def _run(self, batch: Batch, search: _Search | None = None) -> None:
+    def _spawn(self, batch: Batch, search: _Search) -> None:
+        """Go on in a task."""
+        task = self._core.spawn(self._run(batch, search))
+        task.add_done_callback(partial(self._over, batch, search))
+
+    def _over(self, batch: Batch, search: _Search, task: Task[None]) -> None:
+        if task.cancelled():  # by the end of the loop, for example; be it before the first step
+            self._cancel(batch, self._core.why())
+        self._core.unwritten.close(search.number)
+        self._go_on()
+
+    async def _run(self, batch: Batch, search: _Search) -> None:
         """Ask one tier after another for what is still missing."""
         try:
-            await self._fall(batch, _Search(list(batch)) if search is None else search)
-        except CancelledError:  # by the end of the loop, for example
+            await self._fall(batch, search)
+        except CancelledError:
             self._cancel(batch, self._core.why())
             raise
+        except Exception as error:
+            self._go_without(batch, error)
+
+    def _go_without(self, batch: Batch, error: Exception) -> None:
+        """Something is wrong, with a clock, say: whoever still waits goes without the stores."""
+        logger.error("reading the stores of a TieredCache failed", exc_info=error)
+        bases: list[int | None] = [None] * len(self._core.tiers)
+        for key, waiters in batch.items():
+            waiters[1:] = [waiter for waiter in waiters[1:] if _waits(waiter)]
+            try:
+                self._give_up(key, waiters, bases, None)
+            except Exception as other:
+                logger.exception("nobody could be told that %r is missing", key)
+                self._cancel({key: waiters}, other)
 
     async def _fall(self, batch: Batch, search: _Search) -> None:
         core = self._core
@@ -208,7 +263,14 @@ class Reads:
         if reading is None:
             bases.append(None)
             return
-        found = search.split(reading.records, self._core.clock())
+        unwritten, records = self._core.unwritten, reading.records
+        if not unwritten.is_empty():
+            sight, index = unwritten.sight, len(bases)
+            records = [
+                sight(index, key, record, batch[key][0])
+                for key, record in zip(search.keys, records, strict=True)
+            ]
+        found = search.split(records, self._core.clock())
         if found:
             self._serve(batch, found)
             if bases:
@@ -282,9 +344,11 @@ class Reads:
 
     def close(self) -> None:
         """Wait for no answer any more."""
-        for batch in list(self._prompt.values()):
-            self._cancel(batch, self._core.why())
+        left = [*self._prompt.values(), *self._rest]
         self._prompt.clear()
+        self._rest.clear()
+        for batch in left:
+            self._cancel(batch, self._core.why())
 
     def is_asking(self) -> bool:
         """Whether somebody waits for a store to answer, without a task."""
@@ -292,7 +356,7 @@ class Reads:
 
     def is_idle(self) -> bool:
         """Whether everybody has been told."""
-        return not self._batch and not self._prompt
+        return not self._batch and not self._prompt and not self._rest
 
     def _cancel(self, batch: Batch, error: Exception | None) -> None:
         for key, waiters in batch.items():
@@ -304,10 +368,22 @@ class Reads:
                 else:
                     waiter.cancel(error)
 
+    def _oldest(self) -> int | None:
+        """Return the oldest token of what is being read."""
+        return min((waiters[0] for waiters in self._asked.values()), default=None)
+
     def _begin_anew(self, _: object) -> object:
         """Nobody waits any more who could be told something."""
-        begun = self._batch, self._asked, self._prompt
+        begun = self._batch, self._asked, self._prompt, self._rest
         self._batch = None
         self._asked = {}
         self._prompt = {}
+        self._rest = deque()
         return begun
+
+
+def _waits(waiter: Any) -> bool:
+    """Whether nobody has told him whether it is there."""
+    if type(waiter) is tuple:
+        return not waiter[0].done()
+    return not (waiter.ended or waiter.loading or hasattr(waiter, "bases"))

@@ -80,8 +80,8 @@ class Work:
     async def _look(self, flight: Flight) -> bool:
         """Ask the tiers for their clocks; whether one has what another process loaded."""
         core = self._core
-        for tier in core.tiers:
-            reading = await tier.read([flight.key])
+        for index in range(len(core.tiers)):
+            reading = await core.look(index, flight.key)
             record = None if reading is None else reading.records[0]
             is_fresh = record is not None and record.remaining(core.clock()) > 0.0
             if record is not None and is_fresh and flight.is_newer(record):
@@ -118,6 +118,7 @@ class Work:
 
     async def load_many(self, bulk: Bulk) -> None:
         """Load many keys by one call."""
+        current.set(bulk.whole)
         _deadline._ambient.set(None)
         flights, core = bulk.flights, self._core
         keys = [flight.key for flight in flights]
@@ -139,6 +140,9 @@ class Work:
                 assert isinstance(own, Exception)
                 self.failed(flight, own, 0.0 if number else seconds)
             return
+        finally:
+            if bulk.whole is not None:
+                bulk.whole.ended = True
         seconds = (core.timer() - begin) / len(flights)
         for flight, value in zip(flights, values, strict=True):
             self._hand_out(flight, value, seconds)
@@ -175,7 +179,7 @@ class Work:
             ttl = own
         elif value is None and options.negative_ttl is not None:
             ttl = options.negative_ttl
-        if not keep or (options.cache_if is not None and not options.cache_if(value)):
+        if not keep or (options.cache_if is not None and not _is_wanted(flight, value)):
             return value, None
         record = core.record(value, options)
         if ttl is not options.ttl or tags is not options.tags:
@@ -209,7 +213,10 @@ class Work:
         core.counts.load_seconds += seconds
         self._loads.leave(flight)
         if isinstance(error, options.negative_errors):
-            if not flight.superseded:
+            good = self._patience.good(flight)
+            if good is not None:
+                self._patience.serve_on(flight, good)
+            elif not flight.superseded and not flight.reload:
                 self._keep_error(flight, error)
             flight.fail(error)
             return
@@ -228,5 +235,27 @@ class Work:
         core, options = self._core, flight.options
         if not core.has_l1 or flight.key in core.writing:
             return
-        record = Record(Failure(error), core.clock(), options.negative_ttl, 0.0, options.tags)
+        failure = Failure(_bare(error))
+        record = Record(failure, core.clock(), options.negative_ttl, 0.0, options.tags)
         core.local.fill(flight.key, record, flight.token, refresh_after=0.0)
+
+
+def _is_wanted(flight: Flight, value: object) -> bool:
+    """Whether a value is to be kept; it is not, where that cannot be told."""
+    cache_if = flight.options.cache_if
+    assert cache_if is not None
+    try:
+        return bool(cache_if(value))
+    except Exception:
+        logger.exception("cache_if failed for %r, which is not kept", flight.key)
+        return False
+
+
+def _bare(error: Exception) -> Exception:
+    """Return a copy that keeps alive nothing of where the error was raised."""
+    other = copied(error)
+    if other is error:  # there is no copying it: whoever is told of it first has it as it is
+        return error
+    other.__cause__ = other.__context__ = other.__traceback__ = None
+    assert isinstance(other, Exception)
+    return other

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from asyncio import CancelledError, _get_running_loop
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from penstock._backend import Ready
-from penstock.caching._tiered_pending import Pending, cut, pending, refuse
+from penstock._backend import Entry, Ready
+from penstock.caching._tiered_group import MOST, RULES, Group
+from penstock.caching._tiered_pending import Pending, cut
 from penstock.flow._deadline import ambient
 from penstock.stores._rules import EVERYTHING
 
@@ -16,76 +17,12 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Task
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from penstock._backend import Entry
-    from penstock.caching._tier import Tier
     from penstock.caching._tiered_core import Core
     from penstock.caching._tiered_options import Options
-    from penstock.stores import Record
 
 __all__ = ["Writes"]
 
 logger = logging.getLogger("penstock.caching")
-
-#: Keys in one call.
-_MOST: Final = 5000
-_RULES: Final = object()
-
-
-class Group:
-    """
-    Writes that go to a store together: first what is set, then what is deleted and invalidated.
-
-    Args:
-        depth: How many of the tiers, nearest first, get them.
-    """
-
-    __slots__ = ("deletes", "depth", "failed", "patterns", "sets", "tags", "waiters")
-
-    def __init__(self, depth: int) -> None:
-        self.depth = depth
-        #: Records, and what each tier has encoded them to.
-        self.sets: dict[str, tuple[Record, list[bytes]]] = {}
-        self.deletes: dict[str, None] = {}
-        self.tags: dict[str, None] = {}
-        self.patterns: dict[str, None] = {}
-        #: Keys that a store has not taken; `_RULES` for tags and patterns.
-        self.failed: set[object] = set()
-        #: Who waits, and for what of it.
-        self.waiters: list[tuple[Pending, Iterable[object]]] = []
-
-    def takes_set(self, keys: Iterable[str]) -> bool:
-        """Whether nothing here removes what *keys* are set to."""
-        if self.tags or self.patterns or len(self.sets) >= _MOST:
-            return False
-        return self.deletes.keys().isdisjoint(keys)
-
-    def takes_removal(self) -> bool:
-        """Whether more can be deleted and invalidated together with what is here."""
-        return len(self.deletes) < _MOST
-
-    async def apply(self, index: int, tier: Tier) -> None:
-        """Bring all of it to the tier at *index*."""
-        if self.sets:
-            items = [(key, record) for key, (record, _) in self.sets.items()]
-            stored = await tier.set(items, [encoded[index] for _, encoded in self.sets.values()])
-            self.failed.update(key for key, ok in zip(self.sets, stored, strict=True) if not ok)
-        if self.deletes and not await tier.delete(list(self.deletes)):
-            self.failed.update(self.deletes)
-        tags, patterns = list(self.tags), list(self.patterns)
-        if (tags or patterns) and not await tier.invalidate(tags, patterns):
-            self.failed.add(_RULES)
-
-    def tell(self) -> None:
-        """Tell everybody whether every store has taken it."""
-        failed = self.failed
-        for future, what in self.waiters:
-            if not future.done():
-                future.set_result(not failed or failed.isdisjoint(what))
-
-    def cancel(self, error: Exception | None) -> None:
-        """Tell everybody that nobody knows."""
-        for future, _ in self.waiters:
-            refuse(future, error)
 
 
 class Writes:
@@ -96,12 +33,20 @@ class Writes:
         core: That of the cache.
     """
 
-    __slots__ = ("_core", "_groups", "_is_due", "_local", "_running", "_task")
+    __slots__ = (
+        "_core", "_forwards", "_groups", "_is_due", "_local", "_running", "_task", "_turn",
+        "_unwritten",
+    )  # fmt: skip
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._local = core.local
+        self._unwritten = core.unwritten
         self._groups: deque[Group] = deque()
+        #: What others have changed, by the number of tiers that get it, until it is begun.
+        self._forwards: dict[int, Group] = {}
+        #: Whether it is the turn of what is written here.
+        self._turn = False
         self._running: Group | None = None
         #: Whether the task begins in the next step of the event loop.
         self._is_due = False
@@ -116,7 +61,7 @@ class Writes:
 
     def is_idle(self) -> bool:
         """Whether everything is where it belongs."""
-        return self._running is None and not self._groups
+        return self._running is None and not self._groups and not self._forwards
 
     def set(self, values: Mapping[str, object], options: Options) -> Awaitable[bool]:
         """
@@ -145,11 +90,11 @@ class Writes:
         if loop is None:
             return Ready(True)
         group = self._group(lambda group: group.takes_set(records))
+        seq = self._local.seq
         for key, record in records.items():
-            # The last one of a key goes last.
-            if group.sets.pop(key, None) is None:
-                core.writing[key] = core.writing.get(key, 0) + 1
-            group.sets[key] = record, encoded[key]
+            group.sets.pop(key, None)  # the last one of a key goes last
+            group.sets[key] = record, encoded[key], seq
+            core.writing[key] = group
         return self._wait(loop, group, records)
 
     def set_one(self, key: str, value: object, options: Options) -> Awaitable[bool]:
@@ -170,20 +115,19 @@ class Writes:
             return Ready(True)
         groups = self._groups
         group = groups[-1] if groups else None
-        if group is None or group.deletes or group.depth != len(core.tiers):
+        if group is None or group.deletes:
             group = self._group(lambda group: group.takes_set(what))
-        elif group.tags or group.patterns or len(group.sets) >= _MOST:
+        elif group.tags or group.patterns or len(group.sets) >= MOST:
             group = self._group(_never)
         sets = group.sets
         if key in sets:
             del sets[key]  # the last one goes last
-        else:
-            core.writing[key] = core.writing.get(key, 0) + 1
-        sets[key] = record, encoded
+        core.writing[key] = group
+        sets[key] = record, encoded, local.seq
         future = Pending(loop=loop)
         due = ambient()
         if due is not None:
-            cut(future, due)
+            cut(future, due, is_wanted=False)
         group.waiters.append((future, what))
         return future
 
@@ -197,6 +141,7 @@ class Writes:
             return Ready(True)
         group = self._group(Group.takes_removal)
         group.deletes.update(dict.fromkeys(keys))
+        self._unwritten.delete(group, keys)
         return self._wait(loop, group, keys)
 
     def invalidate(self, tags: Sequence[str], patterns: Sequence[str]) -> Awaitable[bool]:
@@ -215,7 +160,8 @@ class Writes:
         group = self._group(Group.takes_removal)
         group.tags.update(dict.fromkeys(tags))
         group.patterns.update(dict.fromkeys(patterns))
-        return self._wait(loop, group, (_RULES,))
+        self._unwritten.invalidate(group, tags, patterns)
+        return self._wait(loop, group, (RULES,))
 
     def forward(
         self,
@@ -235,20 +181,18 @@ class Writes:
             patterns: The same.
         """
         if depth:
-            group = Group(depth)
-            # Before what is written here: that is newer.
-            self._groups.appendleft(group)
-            self._begin()
-            group.deletes.update(dict.fromkeys(keys))
-            group.tags.update(dict.fromkeys(tags))
-            group.patterns.update(dict.fromkeys(patterns))
+            group = self._forwards.get(depth)
+            if group is None:
+                group = self._forwards[depth] = Group(depth)
+                self._unwritten.forward(group)
+                self._begin()
+            group.remove(keys, tags, patterns)
 
     def _group(self, fits: Callable[[Group], bool]) -> Group:
         """Return the last group, or another one behind it."""
-        depth = len(self._core.tiers)
         group = self._groups[-1] if self._groups else None
-        if group is None or group.depth != depth or not fits(group):
-            group = Group(depth)
+        if group is None or not fits(group):
+            group = Group(len(self._core.tiers))
             self._groups.append(group)
         self._begin()
         return group
@@ -261,13 +205,16 @@ class Writes:
             self._core.loop.call_soon(self._start)
 
     def _wait(self, loop: AbstractEventLoop, group: Group, what: Iterable[object]) -> Pending:
-        future = pending(loop)
+        future = Pending(loop=loop)
+        due = ambient()
+        if due is not None:
+            cut(future, due, is_wanted=False)
         group.waiters.append((future, what))
         return future
 
     def _start(self) -> None:
-        if self._is_due:
-            self._is_due = False
+        is_due, self._is_due = self._is_due, False
+        if is_due and self._task is None:  # an eager one was not known yet to go on
             task = self._core.spawn(self._run())
             task.add_done_callback(self._ended)
             if not task.done():
@@ -277,14 +224,27 @@ class Writes:
         """Cancelled, be it before the first step, it has left something."""
         if task is self._task:
             self._task = None
-        if task.cancelled():
-            while self._groups:
-                self._settle(self._groups.popleft(), is_over=False)
+        if task.cancelled() or task.exception() is not None:
+            while self._groups or self._forwards:
+                self._settle(self._next(), is_over=False)
+
+    def _next(self) -> Group:
+        """
+        Return what is to be done next.
+
+        What others have changed comes first, since what is written here is newer; but if there is
+        more of it than of that, they take turns.
+        """
+        if self._forwards and not (self._turn and self._groups):
+            self._turn = True
+            return self._forwards.pop(next(iter(self._forwards)))
+        self._turn = False
+        return self._groups.popleft()
 
     async def _run(self) -> None:
         await self._core.pass_gate()
-        while self._groups:
-            group = self._running = self._groups.popleft()
+        while self._groups or self._forwards:
+            group = self._running = self._next()
             try:
                 for index in reversed(range(group.depth)):
                     await group.apply(index, self._core.tiers[index])
@@ -293,23 +253,37 @@ class Writes:
                 raise
             except Exception:  # no tier raises any
                 logger.exception("writing to the stores of a TieredCache failed")
-                group.failed.update(group.sets, group.deletes, [_RULES])
+                group.fail()
             self._settle(group, is_over=True)
         self._task = None
 
     def _settle(self, group: Group, *, is_over: bool) -> None:
-        """What was read or loaded before all stores had it may be older: it is not to be kept."""
-        core, local = self._core, self._local
+        """Be done with a group, and tell those who wait."""
         self._running = None
+        try:
+            if group.depth == len(self._core.tiers):
+                self._revoke(group)
+        except Exception:  # of a clock, say
+            logger.exception("memory may be older than the stores of a TieredCache: it is cleared")
+            self._local.clear()
+        finally:
+            self._unwritten.end(group)
+            if is_over:
+                group.tell()
+            else:
+                group.cancel(self._core.why())
+
+    def _revoke(self, group: Group) -> None:
+        """What was read or loaded before all stores had it may be older: it is not to be kept."""
+        local, writing = self._local, self._core.writing
+        ended: list[str] = []
         for key in group.sets:
-            left = core.writing.pop(key) - 1
-            if left:
-                core.writing[key] = left
-        local.revoke(group.sets)
-        # What was set since then is newer.
-        later = [key for key in group.deletes if key in core.writing]
-        local.revoke(later)
-        local.drop(group.deletes.keys() - later)
+            # What is set once more is revoked when that has ended.
+            if writing.get(key) is group:
+                del writing[key]
+                ended.append(key)
+        local.revoke(ended)
+        local.drop([key for key in group.deletes if key not in writing])
         if group.tags or group.patterns:
             kept = self._set_since()
             if group.tags:
@@ -317,30 +291,33 @@ class Writes:
             if group.patterns:
                 local.invalidate_patterns(group.patterns)
             for key, entry in kept:
-                core.put_again(key, entry)
-        if is_over:
-            group.tell()
-        else:
-            group.cancel(core.why())
+                later = writing[key]
+                record, encoded, _ = later.sets[key]
+                later.sets[key] = record, encoded, local.seq
+                if entry is not None:
+                    self._core.put_again(key, entry)
 
-    def _set_since(self) -> list[tuple[str, Entry]]:
-        """Return the entries that were set since an invalidation began that now ends."""
-        local = self._local
+    def _set_since(self) -> list[tuple[str, Entry | None]]:
+        """Return what was set since an invalidation began that now ends, and its entries."""
+        local, own = self._local, self._unwritten.own
         now = local.timer()
-        found = []
+        found: list[tuple[str, Entry | None]] = []
         for key in self._core.writing:
-            entry = local.cache.peek(key)
-            if entry is not None and local.state(entry, now) in {"fresh", "refresh"}:
-                found.append((key, entry))
+            if own(key) is not None:
+                entry = local.peek(key)
+                is_fresh = entry is not None and local.state(entry, now) in {"fresh", "refresh"}
+                found.append((key, entry if is_fresh else None))
         return found
 
     def _begin_anew(self, _: object) -> object:
         """Nobody waits any more who could be told something."""
-        begun = self._groups, self._running, self._task
+        begun = self._groups, self._forwards, self._running, self._task
         self._groups = deque()
+        self._forwards = {}
         self._running = None
         self._is_due = False
         self._task = None
+        self._unwritten.begin_anew(self._core.writing)
         return begun
 
 

@@ -11,6 +11,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from penstock import _backend
+from penstock.caching._loaded import tags_of
+from penstock.caching._tiered_options import check_key
 from penstock.flow import map_concurrent
 from penstock.flow._checks import check_int
 
@@ -150,6 +152,9 @@ def warm(
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"keys must be str, got {type(name).__name__}")
+        check_key(name)
+    if "tags" in options:  # they may be gone through but once
+        options["tags"] = tags_of(options["tags"])
     if not callable(loader):
         raise TypeError(f"loader must be callable, got {type(loader).__name__}")
     _check_progress(progress)

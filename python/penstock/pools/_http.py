@@ -31,6 +31,10 @@ __all__ = ["HttpPool"]
 
 #: May be sent again without doing more than once, by RFC 9110.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+#: What is still there after it was sent: as a body, and as a field of a form.
+_TEXT = (str, builtins.bytes, bytearray)
+_FIELD = (*_TEXT, int, float)
+_PAIR = 2
 
 
 class HttpPool:
@@ -48,6 +52,7 @@ class HttpPool:
             and what ``Retry-After`` asks for. Or what ``attempts(...)`` returns. None: one.
         headers: Sent with each request.
         base_url: What a URL without a host is relative to.
+        cookies: Whether cookies that servers set are kept, and sent with the requests of all.
         name: Shows the statistics among the metrics under this name.
 
     Raises:
@@ -74,6 +79,7 @@ class HttpPool:
         retry: int | Attempts | None = None,
         headers: Mapping[str, str] | None = None,
         base_url: str | None = None,
+        cookies: bool = False,
         name: str | None = None,
     ) -> None:
         try:
@@ -86,6 +92,8 @@ class HttpPool:
             raise TypeError(f"headers must be a mapping, got {type(headers).__name__}")
         if base_url is not None and not isinstance(base_url, str):
             raise TypeError(f"base_url must be a str, got {type(base_url).__name__}")
+        if not isinstance(cookies, bool):
+            raise TypeError(f"cookies must be a bool, got {type(cookies).__name__}")
         self._inner = inner
         self._options: dict[str, Any] = {
             "limit": check_int("limit", limit, 1),
@@ -93,6 +101,7 @@ class HttpPool:
             "keepalive": _backend.duration("keepalive", keepalive),
             "headers": dict(headers or {}),
             "base_url": base_url,
+            "cookies": cookies,
         }
         self._base_host = "" if base_url is None else urlsplit(base_url).netloc.rpartition("@")[2]
         self._seconds = None if timeout is None else _backend.duration("timeout", timeout)
@@ -146,7 +155,8 @@ class HttpPool:
             method: ``"GET"``, ``"POST"`` ...
             url: Where to; with *base_url* a path.
             timeout: In place of that of the pool.
-            retry: In place of that of the pool, whatever the method is.
+            retry: In place of that of the pool, whatever the method is. A body that can be sent
+                only once is sent once.
             options: As aiohttp's ``ClientSession.request`` takes them: ``params``, ``json``,
                 ``data``, ``headers`` ...
 
@@ -162,9 +172,9 @@ class HttpPool:
         """
         if retry is not ...:
             tries = self._check_retry(retry)
-        elif method.upper() in _IDEMPOTENT and _can_be_sent_again(options.get("data")):
-            tries = self._tries
         else:
+            tries = self._tries if method.upper() in _IDEMPOTENT else None
+        if tries is not None and not _can_be_sent_again(options.get("data")):
             tries = None
         seconds = self._seconds
         if timeout is not ...:
@@ -360,8 +370,15 @@ async def _wait(quiet: Event, seconds: float | None) -> None:
 
 
 def _can_be_sent_again(data: object) -> bool:
-    """Whether a body is still there after it was sent."""
-    return data is None or isinstance(data, str | builtins.bytes | dict | list | tuple)
+    """Whether a body is still there after it was sent; a file, or one in a form, is not."""
+    if data is None or isinstance(data, _TEXT):
+        return True
+    if not isinstance(data, dict | list | tuple):
+        return False
+    return all(
+        isinstance(pair, list | tuple) and len(pair) == _PAIR and isinstance(pair[1], _FIELD)
+        for pair in (data.items() if isinstance(data, dict) else data)
+    )
 
 
 _components.describe("http_pool", HttpPoolStats, HTTP_POOL_FIELDS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.flow._deadline import sooner
 
 if TYPE_CHECKING:
-    from asyncio import Timeout
+    from asyncio import Timeout, TimerHandle
     from collections.abc import Generator
     from types import TracebackType
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpRequest"]
 
+#: Seconds by which a response that nobody reads is closed after its time: aiohttp rounds it up.
+_LATER = 1.0
+
 
 class HttpRequest:
     """
@@ -26,8 +29,8 @@ class HttpRequest:
     """
 
     __slots__ = (
-        "_is_cut", "_is_flying", "_limit", "_method", "_options", "_pool", "_response", "_seconds",
-        "_tries", "_url",
+        "_closer", "_is_cut", "_is_flying", "_limit", "_method", "_options", "_pool", "_response",
+        "_seconds", "_tries", "_until", "_url",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +49,9 @@ class HttpRequest:
         self._tries = tries
         self._options = options
         self._response: ClientResponse | None = None
+        #: When the time for the attempt is over, on the clock of the loop.
+        self._until: float | None = None
+        self._closer: TimerHandle | None = None
         self._is_flying = False
         self._limit: Timeout | None = None
         self._is_cut = False
@@ -81,8 +87,12 @@ class HttpRequest:
         self._response = response = await self._send()
         if response.closed:
             self._land()
-        else:
-            self._pool._at_end(response, self._land)
+            return response
+        self._pool._at_end(response, self._land)
+        if self._until is not None:
+            # Nobody can read it then. If nobody has it, its connection would be lost: aiohttp keeps
+            # what was not read to its end.
+            self._closer = get_running_loop().call_at(self._until + _LATER, response.close)
         return response
 
     async def _send(self) -> ClientResponse:
@@ -117,6 +127,7 @@ class HttpRequest:
     async def _attempt(self, session: Any) -> ClientResponse:
         """Make one attempt, within the time that there is."""
         left, due = sooner(self._seconds)
+        self._until = None if left is None else get_running_loop().time() + left
         if due is not None and left is not None and left <= 0:
             raise due.error()
         try:
@@ -141,6 +152,9 @@ class HttpRequest:
 
     def _land(self) -> None:
         """Be under way no more."""
+        if self._closer is not None:
+            self._closer.cancel()
+            self._closer = None
         if self._is_flying:
             self._is_flying = False
             self._pool._end(self)

@@ -83,6 +83,7 @@ def new_session(
     keepalive: float,
     headers: Mapping[str, str],
     base_url: str | None,
+    cookies: bool,
 ) -> aiohttp.ClientSession:
     """Return a session of the running loop that counts its connections."""
     connector = _Connector(limit=limit, limit_per_host=per_host, keepalive_timeout=keepalive)
@@ -91,6 +92,8 @@ def new_session(
         base_url,
         connector=connector,
         headers=headers,
+        # One jar would send the session of one caller with the requests of all others.
+        cookie_jar=aiohttp.CookieJar() if cookies else aiohttp.DummyCookieJar(),
         response_class=Response,
         timeout=limit_of(None),
     )
@@ -136,21 +139,27 @@ async def again(
 
     The body of a response that is retried is read: a connection is not kept for the time of a
     delay, and the response is whole if it turns out to be the last one.
+
+    Raises:
+        aiohttp.ClientError: The last attempt failed; or the body of the last response broke off.
     """
     rejected: aiohttp.ClientResponse | None = None
+    broken: aiohttp.ClientError | None = None
     try:
         async for attempt in tries:
             with attempt:
                 counts.retries += attempt.number > 1
-                rejected = None
+                rejected = broken = None
                 response = await send()
                 if response.status not in _UNAVAILABLE:
                     return response
                 if not attempt.is_last:
-                    await _read(response)
+                    broken = await _read(response)
                 rejected = response
                 _reject(response)
     except _Unavailable:
+        if broken is not None:
+            raise broken from None
         if rejected is not None:
             return rejected
         raise
@@ -167,9 +176,13 @@ def _reject(response: aiohttp.ClientResponse) -> None:
     )
 
 
-async def _read(response: aiohttp.ClientResponse) -> None:
+async def _read(response: aiohttp.ClientResponse) -> aiohttp.ClientError | None:
+    """Read a body that nobody may want; return why it is not whole."""
     try:
         await response.read()
-    except BaseException:
+    except BaseException as error:
         response.close()
+        if isinstance(error, aiohttp.ClientError) and not isinstance(error, TimeoutError):
+            return error
         raise
+    return None

@@ -208,7 +208,9 @@ class Coding:
 
     def _refusal(self, key: str, value: object, error: Exception) -> Exception:
         """Return what the caller is told of a value that cannot be written."""
-        kind = ValueError if isinstance(error, ValueError | RecursionError) else TypeError
+        # Of text that is none orjson says that its type is wrong.
+        is_value = isinstance(error, ValueError | RecursionError) or "surrogates" in str(error)
+        kind = ValueError if is_value else TypeError
         what = f"codec {self.codec!r} cannot store the {type(value).__name__} of {shorten(key)}"
         return kind(f"{what}: {error}; {_OTHERS[self.codec]}")
 

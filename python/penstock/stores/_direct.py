@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from penstock import _backend
 from penstock.batching import Batcher, ItemError, Loader
+from penstock.errors import ClosedError
 from penstock.stores._codecs import key_bytes
 from penstock.stores._store import Record
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Direct", "Gathering"]
 
+#: Keys that are read in one call.
 _AT_ONCE: Final = 500
+#: Writes that are done in one call. One comes after the other, for the last to win: of a store that
+#: does not answer none is to wait for many.
+_WRITES: Final = 100_000
 
 
 class Gathering(Protocol):
@@ -58,7 +63,7 @@ class Direct:
         clock: Wall clock, seconds since the epoch.
     """
 
-    __slots__ = ("_clock", "_load", "_loader", "_store", "_writes")
+    __slots__ = ("_clock", "_closed", "_load", "_loader", "_store", "_writes")
 
     def __init__(self, store: Gathering, clock: Callable[[], float]) -> None:
         self._store = store
@@ -66,9 +71,10 @@ class Direct:
         self._loader: Loader[str, Record | None] = Loader(
             self._read, cache=False, max_items=_AT_ONCE
         )
-        self._load = self._loader.load
+        self._load: Callable[[str], Future[Record | None]] = self._loader.load
+        self._closed = False
         self._writes: Batcher[_Write, None] = Batcher(
-            self._write, max_items=_AT_ONCE, linger=0, max_pending=None
+            self._write, max_items=_WRITES, linger=0, max_pending=None
         )
 
     def get(self, key: str) -> Future[Record | None]:
@@ -83,6 +89,7 @@ class Direct:
         """Store a value, together with what else is written in this tick."""
         if isinstance(tags, str):
             raise TypeError("tags must be a sequence of str, got a str")
+        self._check()
         seconds = None if ttl is None else _backend.duration("ttl", ttl)
         record = Record(value, self._clock(), seconds, tags=tuple(tags))
         return self._writes.submit(_Write(key, record, self._store.encode(key, record)))
@@ -90,12 +97,23 @@ class Direct:
     def delete(self, key: str) -> Future[None]:
         """Remove a key, together with what else is written in this tick."""
         key_bytes(key)
+        self._check()
         return self._writes.submit(_Write(key, None, b""))
 
     async def aclose(self) -> None:
         """Do what was asked for, and nothing after that."""
+        self._closed = True
+        self._load = self._refuse
         await self._writes.aclose()
         await self._loader.aclose()
+
+    def _refuse(self, key: str) -> Future[Record | None]:
+        del key
+        raise ClosedError(f"{self._store!r} takes on nothing any more")
+
+    def _check(self) -> None:
+        if self._closed:
+            self._refuse("")
 
     async def _read(self, keys: list[str]) -> list[Record | None]:
         return (await self._store.get_many(keys)).records

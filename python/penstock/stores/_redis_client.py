@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from penstock.stores._redis_address import Address
 from penstock.stores._redis_bus import Bus, Keeper
 from penstock.stores._redis_leases import Leases
+from penstock.stores._redis_options import Names
 from penstock.stores._redis_reads import Reads
 from penstock.stores._redis_session import Session
 from penstock.stores._redis_tracking import Tracking
@@ -33,6 +35,7 @@ def maker(
 ) -> tuple[str, Maker]:
     """Return the server that *url* names, and what makes a client for a loop."""
     address = Address(url)
+    options = replace(options, names=Names(options.names.namespace, address.db))
 
     def make(
         loop: AbstractEventLoop,

@@ -57,10 +57,9 @@ class Leases:
 
     async def _ask(self, key: str, seconds: float, waits: str) -> Grant:
         names = self._session.options.names
-        reply = await self._session.run(
-            LEASE, (*names.own, names.lease + key), (max(1, ceil(seconds * 1000)), waits), list
-        )
-        token, left = reply
+        args = max(1, ceil(seconds * 1000)), waits
+        keys = *names.own, names.lease + key
+        token, left = await self._session.run(LEASE, keys, args, list, int, int)
         if token:
             self._session.counts.leases += 1
             return Grant(token)

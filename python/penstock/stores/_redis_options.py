@@ -18,6 +18,8 @@ __all__ = ["Backplane", "Names", "Options", "check_options"]
 
 Backplane = Literal["pubsub", "tracking"]
 _BACKPLANES: Final = ("pubsub", "tracking", None)
+#: What follows a namespace in the names of its keys.
+_PARTS: Final = frozenset({"bus", "e", "l", "m", "p", "r", "t", "tags", "w", "wake"})
 
 
 class Names:
@@ -26,25 +28,41 @@ class Names:
 
     Args:
         namespace: What all of them begin with.
+        database: The number of theirs: a channel is in all of them.
     """
 
-    __slots__ = ("bus", "entry", "lease", "own", "pattern", "rules", "state", "tag", "tags", "wake")
+    __slots__ = (
+        "bus",
+        "entry",
+        "lease",
+        "namespace",
+        "own",
+        "pattern",
+        "rules",
+        "state",
+        "tag",
+        "tags",
+        "wake",
+    )
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, database: int = 0) -> None:
+        self.namespace = namespace
         #: Prefixes of keys. Those of tags and patterns are touched, for who tracks them.
         self.entry = f"{namespace}:e:"
         self.lease = f"{namespace}:l:"
         self.tag = f"{namespace}:t:"
         self.pattern = f"{namespace}:p:"
-        #: Keys: the clock; which patterns were invalidated, and which tags, lately and before.
+        #: Keys: the clock; which patterns were invalidated, and which tags, lately and before;
+        #: when was written what may have been evicted.
         self.state = f"{namespace}:m"
         self.rules = f"{namespace}:r"
         self.tags = (f"{namespace}:tags", f"{namespace}:tags:old")
         #: All of these, as the scripts want them.
-        self.own = (self.state, self.rules, *self.tags)
+        self.own = (self.state, self.rules, *self.tags, f"{namespace}:w")
         #: Channels: what was changed, and whose lease was released.
-        self.bus = f"{namespace}:bus"
-        self.wake = f"{namespace}:wake"
+        where = f":{database}" if database else ""
+        self.bus = f"{namespace}:bus{where}"
+        self.wake = f"{namespace}:wake{where}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +105,11 @@ def check_options(
         if not value:
             raise ValueError(f"{what} must not be empty")
     namespace.encode()
+    for part in namespace.split(":")[1:]:
+        if part in _PARTS:
+            # Its keys would be among those of the namespace that is named by what is before it.
+            text = f"no part of a namespace after a ':' may be {part!r}, got {namespace!r}"
+            raise ValueError(text)
     if backplane not in _BACKPLANES:
         raise ValueError(f"backplane must be 'pubsub', 'tracking' or None, got {backplane!r}")
     return Options(

@@ -123,7 +123,8 @@ class Reads:
             options = self._session.options
             self._touch_at = now + options.tombstone_ttl / 4
             args = ("touch", int(options.tombstone_ttl * 250_000))
-            forsake((wire.ask(TICK.call(options.names.own, args)),))
+            # With its text: nobody sees that the script is not known any more.
+            forsake((wire.ask(TICK.call_unknown(options.names.own, args)),))
         if len(keys) <= _CHUNK:
             reply = await wire.ask(self._command(keys))
             return await self._taken(wire, keys, reply)
@@ -175,15 +176,21 @@ class Reads:
         self, wire: Wire, keys: Sequence[str], reply: Reply
     ) -> Reading | Coroutine[Any, Any, Reading]:
         """Return what was found, or what asks for the rest."""
-        if type(reply) is not list or len(reply) != len(keys) + 1:
-            raise self._session.surprised(wire, reply)
+        self._check(wire, keys, reply)
         state = self._known if reply[0] == self._text else self._newer(reply[0])
         if state is None:
             return self._taken(wire, keys, reply)
-        records, tagged = self._valid(keys, reply, state.floor)
+        records, tagged = self._valid(wire, keys, reply, state)
         if tagged:
             return self._rest(wire, records, tagged, state)
         return self._counted(records, state)
+
+    def _check(self, wire: Wire, keys: Sequence[str], reply: Reply) -> None:
+        """Refuse what is no reply to what was asked."""
+        if type(reply) is not list or len(reply) != len(keys) + 1:
+            raise self._session.surprised(wire, reply)
+        if type(reply[0]) is not bytes and reply[0] is not None:
+            raise self._session.surprised(wire, reply[0])
 
     def _end(self, answered: Answered, task: Task[Reading]) -> None:
         self._tasks.discard(task)
@@ -202,10 +209,9 @@ class Reads:
 
     async def _taken(self, wire: Wire, keys: Sequence[str], reply: Reply) -> Reading:
         """Make records of what was found."""
-        if type(reply) is not list or len(reply) != len(keys) + 1:
-            raise self._session.surprised(wire, reply)
+        self._check(wire, keys, reply)
         state = self._known if reply[0] == self._text else await self._look_at(wire, reply[0])
-        records, tagged = self._valid(keys, reply, state.floor)
+        records, tagged = self._valid(wire, keys, reply, state)
         if not tagged:
             return self._counted(records, state)
         return await self._rest(wire, records, tagged, state)
@@ -233,12 +239,12 @@ class Reads:
         return state
 
     def _valid(
-        self, keys: Sequence[str], reply: list[bytes | None], floor: int
+        self, wire: Wire, keys: Sequence[str], reply: list[Any], state: _State
     ) -> tuple[list[Record | None], list[int]]:
         """Return the records that are not too old, and the places of those that have tags."""
         coding = self._session.options.coding
         newest = self._rules.newest if self._rules_at else None
-        floor = max(floor, self._floor)
+        floor, clock = max(state.floor, self._floor), state.clock
         now = time()
         latest = now + _AHEAD
         records: list[Record | None] = [None] * len(keys)
@@ -247,6 +253,8 @@ class Reads:
             data = reply[at + 1]
             if data is None:
                 continue
+            if type(data) is not bytes:
+                raise self._session.surprised(wire, data)
             try:
                 record = unpack(key, data, coding)
             except Undecodable:
@@ -255,7 +263,8 @@ class Reads:
             if type(record) is Tombstone:
                 continue
             _, born, ttl, stale_for, tags, version = record  # type: ignore[misc]  # no tombstone
-            if version < floor or born > latest:
+            # Nothing is newer than the clock, unless that was lost and the server's set back.
+            if version < floor or version > clock or born > latest:
                 continue
             if ttl is not None and now - born >= ttl + stale_for:
                 continue
@@ -351,15 +360,15 @@ class Reads:
         return rules, later.floor
 
 
-def _number(text: bytes) -> int:
+def _number(text: Reply) -> int:
     """Return a version; what is none is newer than everything."""
-    return int(text) if text.isdigit() else _NEWEST
+    return int(text) if type(text) is bytes and text.isdigit() else _NEWEST
 
 
 def _parsed(text: bytes) -> _State | None:
     """Return a state, or None if it is none."""
     try:
-        clock, rules, floor, tags, old = map(int, text.split(b" "))
+        clock, rules, floor, tags, old = map(int, text.split(b" ")[:5])
     except ValueError:
         return None
     return _State(clock, rules, floor, tags, old)

@@ -42,10 +42,10 @@ class Script:
 
 # The state of a store is one string: its clock; the tick at which the patterns changed last, 0 for
 # no patterns; the floor: records that are older are not valid; the ticks at which the two hashes
-# of tags were begun, the older 0 if there is none. Where it is gone, who knows what else is: the
-# floor is now. Microseconds fit a double until the year 2255.
+# of tags were begun, the older 0 if there is none; and what _EVICTED says. Where it is gone, who
+# knows what else is: the floor is now. Microseconds fit a double until the year 2255.
 _CLOCK: Final = """\
-local state_key, rules_key, tags_key, old_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local state_key, rules_key, tags_key, old_key, trace_key = unpack(KEYS, 1, 5)
 local function text_of(number) return string.format('%.0f', number) end
 local function time()
   local t = redis.call('TIME')
@@ -54,20 +54,22 @@ end
 local function read()
   local text = redis.call('GET', state_key)
   if not text then return nil end
-  local clock, rules, floor, tags, old = string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+)$')
+  local clock, rules, floor, tags, old, rest =
+    string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+)(.*)$')
   if not clock then return nil end
   return {clock = tonumber(clock), rules = tonumber(rules), floor = tonumber(floor),
-    tags = tonumber(tags), old = tonumber(old)}
+    tags = tonumber(tags), old = tonumber(old), rest = rest}
 end
 local function keep(s)
-  local text = string.format('%.0f %.0f %.0f %.0f %.0f', s.clock, s.rules, s.floor, s.tags, s.old)
+  local text = string.format('%.0f %.0f %.0f %.0f %.0f%s',
+    s.clock, s.rules, s.floor, s.tags, s.old, s.rest)
   redis.call('SET', state_key, text)
   return text
 end
 local function anew(now)
-  redis.call('DEL', rules_key, tags_key, old_key)
+  redis.call('DEL', rules_key, tags_key, old_key, trace_key)
   redis.call('HSET', tags_key, '#', text_of(now))
-  return {clock = now, rules = 0, floor = now, tags = now, old = 0}
+  return {clock = now, rules = 0, floor = now, tags = now, old = 0, rest = ''}
 end
 local function tick(now)
   local s = read()
@@ -80,7 +82,61 @@ local function tell(channel, head, version, tail)
 end
 """
 
-#: KEYS: the four. ARGV: "" to make the state if it is not there; "touch" to let the clock go on
+# Where memory is short Redis drops what ends first: tombstones. That nothing was written under a
+# key which is not there can be told as long as nothing was evicted: the state ends in how many keys
+# were, and the tick since when. Once there are more, the tick of the last write is kept for each of
+# 4,096 groups of keys, in a hash that never ends and thus stays; of its fields # is when it was
+# begun, @ how many were evicted at the last look that found more, and ! when that was. Ten minutes
+# without any, and it goes.
+_EVICTED: Final = """\
+  local quiet, since = 600000000, nil
+  local function group_of(key) return string.sub(redis.sha1hex(key), 1, 3) end
+  local function change(count, tick, traced)
+    since = tick
+    s.rest = ' ' .. count .. ' ' .. text_of(tick) .. traced
+    keep(s)
+  end
+  local function look()
+    -- Who may not ask for the number has to take it that it grows.
+    local info = redis.pcall('INFO', 'stats')
+    local count = type(info) == 'string' and string.match(info, 'evicted_keys:(%d+)') or '?'
+    local known, from = string.match(s.rest, '^ (%S+) (%d+)')
+    since = tonumber(from or 0)
+    if is_traced(s) then
+      local there = redis.call('HMGET', trace_key, '#', '@', '!')
+      if there[1] == from then
+        if there[2] ~= count or count == '?' then
+          redis.call('HSET', trace_key, '@', count, '!', text_of(s.clock))
+        elseif now - there[3] > quiet then
+          redis.call('DEL', trace_key)
+          change(count, tonumber(there[3]), ' 0')
+        end
+        return
+      end
+    elseif count == (known or '0') then
+      return
+    end
+    local tick = text_of(s.clock)
+    redis.call('DEL', trace_key)
+    redis.call('HSET', trace_key, '#', tick, '@', count, '!', tick)
+    change(count, s.clock, ' 1')
+  end
+  function last_under(key)
+    if not since then look() end
+    local last = is_traced(s) and redis.call('HGET', trace_key, group_of(key))
+    return math.max(since, tonumber(last or 0))
+  end
+  function trace()
+    local fields, version = {}, text_of(s.clock)
+    for i = 6, #KEYS do
+      fields[#fields + 1] = group_of(KEYS[i])
+      fields[#fields + 1] = version
+    end
+    redis.call('HSET', trace_key, unpack(fields))
+  end
+"""
+
+#: KEYS: the five. ARGV: "" to make the state if it is not there; "touch" to let the clock go on
 #: where nobody has written for so many microseconds; "forget" if tags or patterns are missing:
 #: nobody knows which.
 TICK: Final = Script(
@@ -97,7 +153,7 @@ return keep(s)
 """
 )
 
-#: KEYS: the four, entries. ARGV: how (set, delete, fill, replay), and what that needs: the moment
+#: KEYS: the five, entries. ARGV: how (set, delete, fill, replay), and what that needs: the moment
 #: after which a set is not wanted any more; the base of a fill, and how old it may be; the earliest
 #: and the latest version that what is replayed may have had. Then channel, head and tail of the
 #: message; a tombstone and its life; value and life of each. Lives are in milliseconds, 0 for ever.
@@ -106,21 +162,28 @@ WRITE: Final = Script(
     + """\
 local how, number, limit = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = time()
-local version, floor = number, 0
+local version, floor, s = number, 0, nil
 local wins = how == 'set' or how == 'delete'
 if wins then
   -- Who asked for it was told that it failed, and may have written something else since.
   if how == 'set' and now > number then return redis.error_reply('LATE it came too late') end
-  local s = tick(now)
+  s = tick(now)
   keep(s)
   version = s.clock
 elseif how == 'fill' then
-  local s = read()
-  if not s or version < s.floor or now - version > limit then return {0, false} end
+  s = read()
+  -- A base that is ahead of the clock is that of another server, or of before this was emptied.
+  if not s or version < s.floor or version > s.clock or now - version > limit then
+    return {0, false}
+  end
 else
-  local s = tick(now)
+  -- Where the server's time was set back, nobody can tell by it when something was.
+  local before = read()
+  local is_back = before and before.clock > now
+  s = tick(now)
   keep(s)
   floor, version, limit = s.floor, math.min(version, s.clock), math.min(limit, s.clock)
+  if is_back then version, limit = 0, s.clock end
   if limit < floor then return {0, false} end
 end
 local call, sub = redis.call, string.sub
@@ -129,30 +192,47 @@ local function put(key, value, life, stamp)
   local stamped = sub(value, 1, 4) .. stamp .. sub(value, 13)
   if life == '0' then call('SET', key, stamped) else call('SET', key, stamped, 'PX', life) end
 end
+-- A function costs time: most sets need none of these.
+local function is_traced(s) return sub(s.rest, -2) == ' 1' end
+local last_under, trace, found
+if not wins or is_traced(s) then
+"""
+    + _EVICTED
+    + """\
+  function found(key)
+    local head = redis.pcall('GETRANGE', key, 0, 11)
+    if type(head) == 'string' and #head == 12 and sub(head, 1, 2) == 'P\\1' then
+      local there = struct.unpack('>I8', head, 5)
+      -- What is ahead of the clock is of one that was lost.
+      if there <= s.clock then return there end
+    end
+    return last_under(key)
+  end
+end
 local done = {}
-for i = 5, #KEYS do
-  local at = 2 * i - 1
+for i = 6, #KEYS do
+  local at = 2 * i - 3
   if wins then
     put(KEYS[i], ARGV[at], ARGV[at + 1], stamp)
   else
-    local there = call('GETRANGE', KEYS[i], 4, 11)
-    if #there == 8 then there = struct.unpack('>I8', there) else there = -1 end
-    done[i - 4] = '0'
+    local there = found(KEYS[i])
+    done[i - 5] = '0'
     if there <= version and version >= floor then
       put(KEYS[i], ARGV[at], ARGV[at + 1], stamp)
-      done[i - 4] = '1'
+      done[i - 5] = '1'
     elseif how == 'replay' and there <= limit then
       -- Nobody knows which of the two is newer.
       put(KEYS[i], ARGV[7], ARGV[8], struct.pack('>I8', limit))
     end
   end
 end
+if how ~= 'fill' and is_traced(s) then trace() end
 tell(ARGV[4], ARGV[5], version, ARGV[6])
 return {version, table.concat(done)}
 """
 )
 
-#: KEYS: the four, keys that are touched so that who tracks them is told. ARGV: the version of what
+#: KEYS: the five, keys that are touched so that who tracks them is told. ARGV: the version of what
 #: is replayed, -1 for now; how many patterns there may be, and how many tags; channel; head and
 #: tail of the message of the tags, of that of the patterns; how many tags; tags; patterns.
 INVALIDATE: Final = Script(
@@ -161,9 +241,13 @@ INVALIDATE: Final = Script(
 local replayed, most, most_tags = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local last_tag = 9 + ARGV[9]
 local now = time()
+local before = read()
+local is_back = before and before.clock > now
 local s = tick(now)
+-- Evicted. Nobody knows what was in it, and soon nobody could tell that it was.
+if s.rules > 0 and redis.call('EXISTS', rules_key) == 0 then s = anew(s.clock) end
 local version = s.clock
-if replayed >= 0 then version = math.min(replayed, version) end
+if replayed >= 0 and not is_back then version = math.min(replayed, version) end
 local function raise(key, field)
   if tonumber(redis.call('HGET', key, field) or 0) >= version then return false end
   redis.call('HSET', key, field, text_of(version))
@@ -201,7 +285,7 @@ if s.rules == s.clock and redis.call('HLEN', rules_key) > most then
   if redis.call('EXISTS', rules_key) == 0 then s.rules = 0 end
 end
 keep(s)
-for i = 5, #KEYS do
+for i = 6, #KEYS do
   redis.call('SET', KEYS[i], '')
   redis.call('DEL', KEYS[i])
 end
@@ -211,20 +295,20 @@ return version
 """
 )
 
-#: KEYS: the four, lease. ARGV: milliseconds; whether who is refused waits for the release.
+#: KEYS: the five, lease. ARGV: milliseconds; whether who is refused waits for the release.
 LEASE: Final = Script(
     _CLOCK
     + """\
-local there = redis.call('GET', KEYS[5])
+local there = redis.call('GET', KEYS[6])
 if there then
   if ARGV[2] == '1' and string.sub(there, -1) ~= 'w' then
-    redis.call('SET', KEYS[5], there .. 'w', 'KEEPTTL')
+    redis.call('SET', KEYS[6], there .. 'w', 'KEEPTTL')
   end
-  return {0, redis.call('PTTL', KEYS[5])}
+  return {0, redis.call('PTTL', KEYS[6])}
 end
 local s = tick(time())
 keep(s)
-redis.call('SET', KEYS[5], text_of(s.clock), 'PX', ARGV[1])
+redis.call('SET', KEYS[6], text_of(s.clock), 'PX', ARGV[1])
 return {s.clock, 0}
 """
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor
+from math import ceil, floor, inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -15,6 +15,7 @@ from penstock.stores._redis_wire import forsake, pack_command
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
     from collections.abc import Callable, Sequence
+    from types import UnionType
 
     from penstock.errors import StoreError
     from penstock.stores._redis_address import Address
@@ -29,6 +30,8 @@ T = TypeVar("T")
 
 #: How often a server is asked what time it is, where it matters.
 _QUESTIONS: Final = 3
+#: Microseconds by which clocks that nobody sets may run apart.
+_STEP: Final = 100_000
 _TIME: Final = pack_command(("TIME",))
 
 
@@ -78,9 +81,13 @@ class Running:
         if self._future is not None:
             forsake((self._future,))
 
-    async def reply(self, kind: type[T]) -> T:
+    async def reply(self, kind: type[T], *kinds: type | UnionType) -> T:
         """
         Return the reply.
+
+        Args:
+            kind: Of the reply.
+            kinds: If it is a list, of what is in it.
 
         Raises:
             StoreError: There is none, or none of that kind.
@@ -102,7 +109,15 @@ class Running:
                 raise StoreTimeout(f"{where} was not reached within {seconds:g} s", seconds=seconds)
         if type(reply) is not kind:
             raise self._session.surprised(self._wire, reply)
+        if isinstance(reply, list) and not (
+            len(reply) == len(kinds) and all(map(isinstance, reply, kinds))
+        ):
+            raise self.surprised()
         return reply
+
+    def surprised(self) -> StoreError:
+        """Return what to raise for a reply that cannot be one to this script."""
+        return self._session.surprised(self._wire, None)
 
 
 class Session:
@@ -118,7 +133,7 @@ class Session:
         lost: Is called when the connection is no more.
     """
 
-    __slots__ = ("_offsets", "address", "counts", "link", "loop", "options")
+    __slots__ = ("_offsets", "_step", "address", "counts", "link", "loop", "options")
 
     def __init__(
         self,
@@ -135,6 +150,8 @@ class Session:
         self.options = options
         self.counts = counts
         self._offsets = 0, 0
+        #: When it was seen last that one of the two clocks was set, and what had been before.
+        self._step = -inf, (0, 0)
         self.link = self.new_link(self._greet, pushed, lost)
 
     def new_link(
@@ -195,7 +212,7 @@ class Session:
         script: Script,
         keys: Sequence[str],
         args: Sequence[str | bytes | int],
-        until: float | None = None,
+        patience: float | None = None,
     ) -> Running:
         """
         Send a script, and return what its reply is waited for with.
@@ -204,22 +221,29 @@ class Session:
             script: One.
             keys: All that it touches.
             args: Whatever else it takes.
-            until: See `Running`.
+            patience: Seconds from its sending after which it is to do nothing, see `Running`.
 
         Raises:
             StoreError: There is no connection.
             ValueError: A key is no text.
         """
         wire = self.link.wire or await self.link.connected()
+        # To connect may take longer than any answer.
+        until = None if patience is None else monotonic() + patience
         running = Running(self, wire, script, keys, args, until)
         running.send()
         return running
 
     async def run(
-        self, script: Script, keys: Sequence[str], args: Sequence[str | bytes | int], kind: type[T]
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[str | bytes | int],
+        kind: type[T],
+        *kinds: type | UnionType,
     ) -> T:
-        """Run a script, and return its reply, which is of that kind; see `start`."""
-        return await (await self.start(script, keys, args)).reply(kind)
+        """Run a script, and return its reply, which is of that kind; see `start` and `Running`."""
+        return await (await self.start(script, keys, args)).reply(kind, *kinds)
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -233,7 +257,11 @@ class Session:
             raise self.surprised(wire, reply)
         # It was that time there somewhere between the question and the answer.
         theirs = int(reply[0]) * 1_000_000 + int(reply[1])
-        self._offsets = theirs - ceil(told * 1e6), theirs - floor(asked * 1e6)
+        before, now = self._offsets, (theirs - ceil(told * 1e6), theirs - floor(asked * 1e6))
+        self._offsets = now
+        if before != (0, 0) and (now[1] < before[0] - _STEP or now[0] > before[1] + _STEP):
+            _, (low, high) = self._step if self._step[0] > -inf else (0, before)
+            self._step = told, (min(low, before[0]), max(high, before[1]))
 
     async def tell_time_well(self) -> None:
         """Find out as exactly as a few questions can tell."""
@@ -249,6 +277,9 @@ class Session:
     def moments(self, at: float) -> tuple[int, int]:
         """Return what time it was on the server when ``monotonic()`` was *at*, from and to."""
         low, high = self._offsets
+        when, before = self._step
+        if at < when:
+            low, high = min(low, before[0]), max(high, before[1])
         return max(0, floor(at * 1e6) + low), max(0, ceil(at * 1e6) + high)
 
     async def ping(self) -> None:

@@ -116,6 +116,7 @@ class Wire(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._wake = inf
         self._was_late = False
+        #: When somebody was answered in time, or asked what nobody was waiting for before.
         self._heard = loop.time()
         #: Who waits for a reply, and when each has waited long enough; both in order.
         self.pending: deque[Waiter] = deque()
@@ -159,7 +160,10 @@ class Wire(asyncio.Protocol):
             waiter: Is told later, and once. The connection is open, and not full.
         """
         assert self._transport is not None
-        due = self._loop.time() + self.timeout
+        now = self._loop.time()
+        due = now + self.timeout
+        if not self.pending:
+            self._heard = now
         self.pending.append(waiter)
         self._due.append(due)
         if due < self._wake:
@@ -197,6 +201,7 @@ class Wire(asyncio.Protocol):
             self.abort("it confirmed what nobody had asked")
             return
         self._due.popleft()
+        self._heard = self._loop.time()
         future = self.pending.popleft()
         if not future.done():
             future.set_result(reply)
@@ -222,7 +227,7 @@ class Wire(asyncio.Protocol):
         if self.closed is not None:
             return
         self._counts.bytes_in += len(data)
-        self._heard = self._loop.time()
+        now = self._loop.time()
         pending, due, read = self.pending, self._due, self._next
         try:
             self._feed(data)
@@ -235,9 +240,11 @@ class Wire(asyncio.Protocol):
                 if not pending:
                     self.abort("it replied to what nobody had asked")
                     return
-                due.popleft()
                 future = pending.popleft()
+                if due.popleft() >= now:
+                    self._heard = now
                 if not future.done():
+                    self._heard = now
                     future.set_result(reply)
         except Exception as error:  # whatever it is, the rest cannot be told apart
             self.abort(f"it sent what is not understood: {error}")
@@ -259,22 +266,30 @@ class Wire(asyncio.Protocol):
             return
         self.closed = why
         self._look_at(inf)
-        pending, self.pending = self.pending, deque()
+        pending = list(self.pending)
+        self.pending.clear()
         self._due.clear()
-        for future in pending:
-            if not future.done():
-                future.set_exception(self.lost_error())
-        if not self.ended.done():
-            self.ended.set_result(None)
         on_lost, self.on_lost = self.on_lost, None
-        if on_lost is not None:
-            on_lost(why)
+        try:
+            # First: who is told may ask again, and is not to find this one.
+            if on_lost is not None:
+                on_lost(why)
+        finally:
+            for future in pending:
+                if not future.done():
+                    future.set_exception(self.lost_error())
+            if not self.ended.done():
+                self.ended.set_result(None)
 
     # --- time -------------------------------------------------------------------------------------
 
     @property
     def silence(self) -> float:
-        """Seconds without a byte, while somebody waits, after which the server counts as gone."""
+        """
+        Seconds without an answer in time, while somebody waits, after which this is given up.
+
+        Bytes are none: where a reply was lost on the way, all others come, and to the wrong ones.
+        """
         return max(3 * self.timeout, 1.0)
 
     def _look_at(self, when: float) -> None:
@@ -296,17 +311,20 @@ class Wire(asyncio.Protocol):
             self._look_at(now + self.timeout / 4)
             return
         self._was_late = False
-        patience = max(self._heard, self._due[0] - self.timeout) + self.silence
+        patience = self._heard + self.silence
         if now >= patience:
-            self.abort(f"it was silent for {self.silence:g} s")
+            self.abort(f"it answered nobody in time for {self.silence:g} s")
             return
-        wake = patience
+        late: list[Waiter] = []
         for future, due in zip(self.pending, self._due, strict=True):
             if due > now:
-                wake = min(wake, due)
+                patience = min(patience, due)
                 break
             if not future.done():
-                self._counts.timeouts += 1
-                message = f"Redis at {self._where} did not answer within {self.timeout:g} s"
-                future.set_exception(StoreTimeout(message, seconds=self.timeout))
-        self._look_at(wake)
+                late.append(future)
+        self._look_at(patience)
+        # Last: who is told may ask again.
+        for future in late:
+            self._counts.timeouts += 1
+            message = f"Redis at {self._where} did not answer within {self.timeout:g} s"
+            future.set_exception(StoreTimeout(message, seconds=self.timeout))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from asyncio import gather
 from collections import deque
-from math import ceil, inf
-from time import monotonic, time
+from math import ceil
+from time import time
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from penstock import json
@@ -42,8 +42,12 @@ _TAGGED_MS: Final = 30 * _DAY_MS
 _ENDLESS_MS: Final = 100 * 365 * _DAY_MS
 
 
-def _life_of(record: Record, now: float) -> int:
-    """Return the milliseconds for which a record is of use; 0 for ever, -1 if it is of none."""
+def _life_of(record: Record, now: float, least: int) -> int:
+    """
+    Return the milliseconds for which a record is kept; 0 for ever, -1 if it is of no use.
+
+    That is *least* at any rate: what was loaded before it was written is not to take its place.
+    """
     ttl = record.ttl
     if ttl is None:
         return _TAGGED_MS if record.tags else 0
@@ -53,6 +57,8 @@ def _life_of(record: Record, now: float) -> int:
         return -1
     if record.tags and usable > _TAGGED_MS:
         return _TAGGED_MS
+    if usable <= least:
+        return least
     return ceil(usable) if usable < _ENDLESS_MS else 0
 
 
@@ -100,11 +106,11 @@ class Writes:
 
     async def set_many(self, items: Sequence[tuple[str, Record, bytes]]) -> list[bool]:
         """Store what callers have set; whether each was stored."""
-        now = time()
+        now, least = time(), self._grave_life
         _check_texts([key for key, _, _ in items])
         ready = [
             # What was there is gone, even if what takes its place is of no use.
-            (key, value, life) if (life := _life_of(record, now)) >= 0 else self._grave(key)
+            (key, value, life) if (life := _life_of(record, now, least)) >= 0 else self._grave(key)
             for key, record, value in items
         ]
         done = await self._write("set", 0, ready, "set")
@@ -114,7 +120,7 @@ class Writes:
     async def fill_many(self, items: Sequence[tuple[str, Record, bytes]], base: int) -> list[bool]:
         """Store what was loaded since the clock was *base*; whether each was stored."""
         now = time()
-        lives = [_life_of(record, now) for _, record, _ in items]
+        lives = [_life_of(record, now, self._grave_life) for _, record, _ in items]
         ready = [
             (key, value, life)
             for (key, _, value), life in zip(items, lives, strict=True)
@@ -162,6 +168,8 @@ class Writes:
         """Make up for *changes*: each unless something newer is there."""
         if not changes:
             return
+        for change in changes:
+            _check_texts(change.names)
         # Asked now: the clocks of two machines run apart.
         await self._session.tell_time_well()
         for at in range(0, len(changes), _AT_ONCE):
@@ -185,7 +193,9 @@ class Writes:
 
     async def _replay_keys(self, change: Change, earliest: int, latest: int) -> None:
         record = change.record
-        life = -1 if record is None or change.kind == "delete" else _life_of(record, time())
+        life = -1
+        if record is not None and change.kind == "set":
+            life = _life_of(record, time(), self._grave_life)
         if record is None or life < 0:
             graves = self._graves(change.names)
             await self._write("replay", latest, graves, "delete", limit=latest)
@@ -213,8 +223,7 @@ class Writes:
         tells = kind is not None and self._tells
         running: deque[tuple[Sequence[_Item], Running]] = deque()
         # Who waits for it gives up then, or did: what is done later was told to have failed.
-        patience = session.options.timeout if how == "set" else inf
-        until = monotonic() + patience
+        patience = session.options.timeout if how == "set" else None
         done: list[bool] = []
         try:
             for chunk in _chunks(items):
@@ -225,8 +234,7 @@ class Writes:
                 args += [part for _, value, life in chunk for part in (value, life)]
                 if len(running) == _AHEAD:
                     done += await self._written(*running.popleft())
-                    until = monotonic() + patience
-                started = await session.start(WRITE, keys, args, None if until == inf else until)
+                started = await session.start(WRITE, keys, args, patience)
                 running.append((chunk, started))
                 session.counts.messages_out += tells
             while running:
@@ -238,10 +246,12 @@ class Writes:
 
     async def _written(self, items: Sequence[_Item], running: Running) -> list[bool]:
         """Return which of *items* were written; b"" is all of them, None is none."""
-        version, flags = await running.reply(list)
+        version, flags = await running.reply(list, int, bytes | None)
         if self.on_written is not None:
             self.on_written([key for key, _, _ in items], version)
         if flags:
+            if len(flags) != len(items):
+                raise running.surprised()
             return [flag == _DONE for flag in flags]
         return [flags is not None] * len(items)
 

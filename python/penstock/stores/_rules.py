@@ -9,6 +9,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import TypeAlias
+
+    #: The version of the rule for all keys; those of keys; those of prefixes, and their lengths;
+    #: what matches other patterns, and their versions.
+    _Index: TypeAlias = tuple[
+        int,
+        dict[str, int],
+        dict[str, int],
+        list[int],
+        list[tuple[Callable[[str], object], int]],
+    ]
 
 __all__ = ["EVERYTHING", "MAX_RULES", "Rules", "escape", "prefix_pattern"]
 
@@ -55,29 +66,31 @@ class Rules:
         patterns: Those that are known already, with their versions.
 
     Cost: `newest` is O(1) without rules, O(different lengths of prefixes) with only these, and a
-        regular expression for each other pattern. `add` is O(rules).
+        regular expression for each other pattern. `add` is O(rules). Any thread may ask for the
+        `newest` meanwhile, and finds what was there before, at least.
     """
 
-    __slots__ = ("_all", "_exact", "_globs", "_lengths", "_prefixes", "_rules")
+    __slots__ = ("_index", "_rules")
 
     def __init__(self, patterns: Mapping[str, int] | None = None) -> None:
         self._rules: dict[str, tuple[_Pattern, int]] = {}
-        self._index()
+        # Put in place as a whole: whoever looks meanwhile finds all rules.
+        self._index: _Index = 0, {}, {}, [], []
         if patterns:
             self.replace(patterns)
 
     def replace(self, patterns: Mapping[str, int]) -> None:
         """Forget all, and know *patterns* instead."""
-        self._rules = {}
-        self._index()
+        other = Rules()
         parsed = [(_parse(text), version) for text, version in patterns.items()]
         # Broad ones first: what comes later covers none of those that are there.
         parsed.sort(key=lambda each: (len(each[0].literal), not each[0].is_prefix))
         for pattern, version in parsed:
-            if self._covering(pattern) < version:
-                self._rules[pattern.text] = pattern, version
-                self._enter(pattern, version)
-        self._bound()
+            if other._covering(pattern) < version:
+                other._rules[pattern.text] = pattern, version
+                other._index = _entered(other._index, pattern, version)
+        other._bound()
+        self._rules, self._index = other._rules, other._index
 
     def add(self, pattern: str, version: int) -> None:
         """
@@ -95,20 +108,19 @@ class Rules:
             del self._rules[text]
         self._rules[rule.text] = rule, version
         if covered or rule.match is not None:
-            self._index()
+            self._index_anew()
         else:
-            self._enter(rule, version)
+            self._index = _entered(self._index, rule, version)
         self._bound()
 
     def newest(self, key: str) -> int:
         """Return the version of the newest rule that matches *key*; 0 if none does."""
-        newest = self._all
-        if self._exact:
-            newest = max(newest, self._exact.get(key, 0))
-        for length in self._lengths:
-            found = self._prefixes.get(key[:length], 0)
-            newest = max(newest, found)
-        for match, version in self._globs:
+        newest, exact, prefixes, lengths, globs = self._index
+        if exact:
+            newest = max(newest, exact.get(key, 0))
+        for length in lengths:
+            newest = max(newest, prefixes.get(key[:length], 0))
+        for match, version in globs:
             if version > newest and match(key) is not None:
                 newest = version
         return newest
@@ -129,11 +141,12 @@ class Rules:
     def _covering(self, pattern: _Pattern) -> int:
         """Return the newest version among the rules that match all that *pattern* matches."""
         known = self._rules.get(pattern.text)
-        newest = max(self._all, 0 if known is None else known[1])
-        for length in self._lengths:
+        everything, _, prefixes, lengths, _ = self._index
+        newest = max(everything, 0 if known is None else known[1])
+        for length in lengths:
             if length > len(pattern.literal):
                 break
-            newest = max(newest, self._prefixes.get(pattern.literal[:length], 0))
+            newest = max(newest, prefixes.get(pattern.literal[:length], 0))
         return newest
 
     def _covered_by(self, prefix: _Pattern, version: int) -> list[str]:
@@ -148,31 +161,32 @@ class Rules:
         if len(self._rules) > MAX_RULES:
             newest = max(version for _, version in self._rules.values())
             self._rules = {EVERYTHING: (_parse(EVERYTHING), newest)}
-            self._index()
+            self._index_anew()
 
-    def _index(self) -> None:
+    def _index_anew(self) -> None:
         """Sort the rules by how keys are looked for among them."""
-        self._all = 0
-        self._exact: dict[str, int] = {}
-        self._prefixes: dict[str, int] = {}
-        self._lengths: list[int] = []
-        self._globs: list[tuple[Callable[[str], object], int]] = []
+        index: _Index = 0, {}, {}, [], []
         for pattern, version in self._rules.values():
-            self._enter(pattern, version)
+            index = _entered(index, pattern, version)
+        self._index = index
 
-    def _enter(self, pattern: _Pattern, version: int) -> None:
-        literal = pattern.literal
-        if pattern.is_exact:
-            self._exact[literal] = max(version, self._exact.get(literal, 0))
-        elif pattern.match is not None:
-            self._globs.append((pattern.match, version))
-        elif not literal:
-            self._all = version
-        else:
-            self._prefixes[literal] = version
-            if len(literal) not in self._lengths:
-                # A new list: whoever goes through the old one is not disturbed.
-                self._lengths = sorted([*self._lengths, len(literal)])
+
+def _entered(index: _Index, pattern: _Pattern, version: int) -> _Index:
+    """Return *index* with one more rule, or a newer one; it may be changed."""
+    everything, exact, prefixes, lengths, globs = index
+    literal = pattern.literal
+    if pattern.is_exact:
+        exact[literal] = max(version, exact.get(literal, 0))
+    elif pattern.match is not None:
+        globs.append((pattern.match, version))
+    elif not literal:
+        return version, exact, prefixes, lengths, globs
+    else:
+        prefixes[literal] = version
+        if len(literal) not in lengths:
+            # A new list: whoever goes through the old one is not disturbed.
+            return everything, exact, prefixes, sorted([*lengths, len(literal)]), globs
+    return index
 
 
 @lru_cache(2 * MAX_RULES)

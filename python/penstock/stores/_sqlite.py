@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock import _backend, _components
-from penstock.errors import ClosedError, StoreError
+from penstock.errors import ClosedError
 from penstock.flow._checks import check_int
 from penstock.stores import _sqlite_writing as writing
 from penstock.stores._codecs import MAX_VALUE, Coding, key_bytes, shorten
 from penstock.stores._direct import Direct
 from penstock.stores._envelope import pack
 from penstock.stores._sqlite_file import File
-from penstock.stores._sqlite_notes import Notes
 from penstock.stores._sqlite_reading import Reader
 from penstock.stores._sqlite_rows import check_clocks, missed_of, row_of
 from penstock.stores._sqlite_stats import SQLITE_STORE_FIELDS, Counts, SqliteStoreStats
-from penstock.stores._sqlite_writing import Now
+from penstock.stores._sqlite_transactions import Transactions
 from penstock.stores._store import Reading
 
 if TYPE_CHECKING:
@@ -84,7 +82,7 @@ class SqliteStore:
 
     __slots__ = (
         "__weakref__", "_clock", "_coding", "_counts", "_direct", "_file", "_is_closed",
-        "_max_bytes", "_name", "_notes", "_reader", "_timer", "_tombstone_ttl",
+        "_max_bytes", "_name", "_notes", "_reader", "_timer", "_transactions",
     )  # fmt: skip
 
     def __init__(
@@ -111,13 +109,10 @@ class SqliteStore:
             raise TypeError(f"name must be a str, got {type(name).__name__}")
         self._coding = Coding(codec=codec, secret=secret, compress=compress, max_value=max_value)
         self._max_bytes = check_int("max_bytes", max_bytes, 1)
-        self._tombstone_ttl = _backend.duration("tombstone_ttl", tombstone_ttl)
         self._clock = clock
         self._timer = time.monotonic if timer is None else timer
         self._name = name
         self._counts = Counts()
-        self._notes = Notes(self._note)
-        self._reader = Reader(self._coding, self._counts, self._notes)
         self._file = File(
             path,
             namespace,
@@ -128,6 +123,15 @@ class SqliteStore:
             counts=self._counts,
             clock=clock,
         )
+        self._transactions = Transactions(
+            self._file,
+            self._counts,
+            clock,
+            max_bytes=self._max_bytes,
+            tombstone_ttl=_backend.duration("tombstone_ttl", tombstone_ttl),
+        )
+        self._notes = self._transactions.notes
+        self._reader = Reader(self._coding, self._counts, self._notes)
         self._direct = Direct(self, clock)
         self._is_closed = False
         _components.enter(self)
@@ -157,15 +161,18 @@ class SqliteStore:
 
     async def get(self, key: str, default: Any = None) -> Any:
         """
-        Return the value of *key*, or *default* if there is none that is valid.
+        Return the value of *key*, or *default* if there is none that is valid and within its ttl.
 
         Raises:
             StoreError: The file cannot be read.
+            ClosedError: The store is closed.
 
         Cost: shared by all who ask in one tick of the event loop.
         """
         record = await self._direct.get(key)
-        return default if record is None else record.value
+        if record is None or (record.ttl is not None and record.remaining(self._clock()) <= 0):
+            return default
+        return record.value
 
     async def set(
         self,
@@ -188,6 +195,7 @@ class SqliteStore:
             TypeError: The codec cannot write the value.
             ValueError: The value is too large; an argument is out of its range.
             StoreError: The file cannot be written.
+            ClosedError: The store is closed.
 
         Cost: a transaction, shared by all who write in one tick of the event loop.
         """
@@ -314,9 +322,8 @@ class SqliteStore:
 
         Cost: one transaction.
         """
-        now = self._timer()
-        missed = [missed_of(change, now, self.encode) for change in changes]
-        await self._write(writing.replay, missed)
+        missed = [missed_of(change, self.encode) for change in changes]
+        await self._write(writing.replay, missed, self._clock, self._timer)
         self._counts.replayed += len(changes)
 
     async def ping(self) -> None:
@@ -337,9 +344,7 @@ class SqliteStore:
         if self._is_closed:
             return
         await self._direct.aclose()
-        self._notes.stop()
-        if len(self._notes):
-            await self._note()
+        await self._transactions.end()
         self._is_closed = True
         await self._file.aclose()
 
@@ -373,24 +378,8 @@ class SqliteStore:
         return done.stored
 
     async def _write(self, function: Callable[..., Written], *args: object) -> Written:
-        """Have a transaction done, and what was read noted with it."""
         self._check()
-        now, touched = self._clock(), self._notes.take()
-
-        def at(space: int) -> Now:
-            return Now(space, now, self._max_bytes, self._tombstone_ttl, touched)
-
-        done = await self._file.write(function, at, args)
-        counts = self._counts
-        counts.writes += 1
-        counts.evicted += done.evicted
-        counts.swept += done.swept
-        counts.entries, counts.bytes = done.entries, done.bytes
-        return done
-
-    async def _note(self) -> None:
-        with suppress(StoreError, ClosedError):  # who reads does not care
-            await self._write(writing.touch)
+        return await self._transactions.write(function, *args)
 
     def _check(self) -> None:
         if self._is_closed:

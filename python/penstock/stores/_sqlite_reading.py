@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from penstock.stores._envelope import Undecodable, unpack
 from penstock.stores._rules import Rules
 from penstock.stores._sqlite_notes import COARSE
+from penstock.stores._sqlite_room import AHEAD
 from penstock.stores._sqlite_schema import Gone
 from penstock.stores._store import Record
 
@@ -23,12 +24,11 @@ __all__ = ["AT_ONCE", "Reader"]
 
 #: How many keys a statement asks for at most.
 AT_ONCE: Final = 500
-#: Seconds by which the clocks of hosts may differ. What is born later than that was stored before
-#: the clock was set back, and how old it is cannot be told.
-_AHEAD: Final = 60.0
 
 _META: Final = "SELECT NULL, clock, rules, tag_floor FROM penstock_spaces WHERE id = ?"
 _ENTRIES: Final = "SELECT key, value, version, used FROM penstock_entries WHERE space = ?"
+# With the floor as it is then: it rises when tags are forgotten.
+_TAG_FLOOR: Final = "SELECT NULL, tag_floor FROM penstock_spaces WHERE id = ?"
 _TAGS: Final = "SELECT tag, version FROM penstock_tags WHERE space = ?"
 _RULES: Final = "SELECT pattern, version FROM penstock_rules WHERE space = ?"
 
@@ -47,7 +47,7 @@ def _read(places: int) -> str:
 
 @lru_cache(64)
 def _read_tags(places: int) -> str:
-    return f"{_TAGS} AND tag IN ({', '.join('?' * places)})"
+    return f"{_TAG_FLOOR} UNION ALL {_TAGS} AND tag IN ({', '.join('?' * places)})"
 
 
 class Reader:
@@ -110,7 +110,7 @@ class Reader:
             rules = await self._read_rules(pool, space, rules_version)
         records: dict[str, Record] = {}
         tagged: dict[str, Record] = {}
-        old = now - COARSE
+        old, late = now - COARSE, now + AHEAD
         newest = rules.newest if rules else None
         for key, value, version, used in rows:
             if key is None or value is None:  # the clock; the mark of a delete
@@ -124,7 +124,7 @@ class Reader:
                     continue
                 tagged[name] = record
             records[name] = record
-            if used < old:
+            if not old <= used <= late:
                 self._notes.add(key, now)
         if tagged:
             await self._drop_invalid(pool, space, tagged, records)
@@ -139,7 +139,8 @@ class Reader:
         if not isinstance(record, Record):
             self._counts.undecodable += 1
             return None
-        if record.born > now + _AHEAD or (record.ttl is not None and record.usable(now) <= 0):
+        # How old something is that was stored before the clock was set back cannot be told.
+        if record.born > now + AHEAD or (record.ttl is not None and record.usable(now) <= 0):
             return None
         return record
 
@@ -149,16 +150,20 @@ class Reader:
         """Leave out what was invalidated by a tag; these are read later, which is the safe side."""
         tags = list({tag.encode() for record in tagged.values() for tag in record.tags})
         versions: dict[str, int] = {}
+        floor = 0
         for start in range(0, len(tags), AT_ONCE):
             some = tags[start : start + AT_ONCE]
             places = _places(len(some))
-            given = [space, *some, *[None] * (places - len(some))]
+            given = [space, space, *some, *[None] * (places - len(some))]
             for tag, version in await pool.fetchall(_read_tags(places), given):
-                versions[tag.decode()] = version
-        if not versions:
-            return
+                if tag is None:
+                    floor = max(floor, version)
+                else:
+                    versions[tag.decode()] = version
         for name, record in tagged.items():
-            if any(versions.get(tag, 0) > record.version for tag in record.tags):
+            if record.version < floor or any(
+                versions.get(tag, 0) > record.version for tag in record.tags
+            ):
                 del records[name]
 
     async def _read_rules(self, pool: SqlitePool, space: int, version: int) -> Rules:

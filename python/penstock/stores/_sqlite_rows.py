@@ -28,8 +28,8 @@ class Row(NamedTuple):
 class Missed(NamedTuple):
     """A change to be made up for."""
 
-    #: Seconds since it was asked for.
-    age: float
+    #: When it was asked for, as `Change.at`.
+    at: float
     rows: Sequence[Row] = ()
     tags: Sequence[bytes] = ()
     patterns: Sequence[str] = ()
@@ -48,23 +48,21 @@ def row_of(key: str, record: Record, data: bytes) -> Row:
     return Row(key.encode(), data, ends)
 
 
-def missed_of(change: Change, now: float, encode: Callable[[str, Record], bytes]) -> Missed:
+def missed_of(change: Change, encode: Callable[[str, Record], bytes]) -> Missed:
     """
     Return a change as it is made up for.
 
     Args:
         change: What was missed.
-        now: What time it is on the clock of its caller.
         encode: Raises what it likes.
     """
-    age = max(0.0, now - change.at)
-    names, record = change.names, change.record
+    at, names, record = change.at, change.names, change.record
     if change.kind == "tags":
-        return Missed(age, tags=[key_bytes(name) for name in names])
+        return Missed(at, tags=[key_bytes(name) for name in names])
     if change.kind == "patterns":
         for name in names:
             key_bytes(name)
-        return Missed(age, patterns=names)
+        return Missed(at, patterns=names)
     if change.kind == "set" and record is not None:
-        return Missed(age, [row_of(name, record, encode(name, record)) for name in names])
-    return Missed(age, [Row(key_bytes(name), None, 0.0) for name in names])
+        return Missed(at, [row_of(name, record, encode(name, record)) for name in names])
+    return Missed(at, [Row(key_bytes(name), None, 0.0) for name in names])

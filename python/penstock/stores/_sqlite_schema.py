@@ -30,6 +30,8 @@ _TABLES: Final = (
         value BLOB, UNIQUE (space, key))""",
     "CREATE INDEX IF NOT EXISTS penstock_expiry ON penstock_entries (space, expires)",
     "CREATE INDEX IF NOT EXISTS penstock_use ON penstock_entries (space, used)",
+    """CREATE INDEX IF NOT EXISTS penstock_marks ON penstock_entries (space, version)
+        WHERE value IS NULL""",
     """CREATE TABLE IF NOT EXISTS penstock_tags (
         space INTEGER NOT NULL, tag BLOB NOT NULL, version INTEGER NOT NULL,
         PRIMARY KEY (space, tag)) WITHOUT ROWID""",
@@ -75,8 +77,8 @@ def found(db: sqlite3.Connection, namespace: str, clock: int) -> int:
     Args:
         db: With a transaction begun.
         namespace: Its name.
-        clock: Where its clock begins if it is new: what is loaded now is newer than what was
-            missed before.
+        clock: Where its clock begins if it is new: what was missed before, in another file or
+            before this one lost its tables, is not stored here any more.
 
     Raises:
         StoreError: The tables are those of another version.
@@ -88,8 +90,8 @@ def found(db: sqlite3.Connection, namespace: str, clock: int) -> int:
         db.execute(statement)
     if is_new:
         db.execute("INSERT INTO penstock_format VALUES (?)", (FORMAT,))
-    new = "INSERT OR IGNORE INTO penstock_spaces (name, clock) VALUES (?, ?)"
-    db.execute(new, (namespace, clock))
+    new = "INSERT OR IGNORE INTO penstock_spaces (name, clock, floor) VALUES (?, ?, ?)"
+    db.execute(new, (namespace, clock, clock))
     row = db.execute("SELECT id FROM penstock_spaces WHERE name = ?", (namespace,)).fetchone()
     return int(row[0])
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from penstock.stores._envelope import stamp
 from penstock.stores._rules import Rules
+from penstock.stores._sqlite_room import AHEAD, chosen
 from penstock.stores._sqlite_rows import Row
 from penstock.stores._sqlite_schema import Gone
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from penstock.stores._sqlite_rows import Missed
 
@@ -29,15 +30,15 @@ __all__ = [
 
 #: Bytes that a record takes besides its key and value, about.
 OVERHEAD: Final = 64
-#: How many are swept with each transaction, and how many evicted at most.
+#: How many are swept with each transaction.
 _SWEPT: Final = 100
-_EVICTED: Final = 2000
 #: Down to which part of what is allowed.
 _LOW: Final = 0.95
 _MAX_TAGS: Final = 100_000
 _US: Final = 1e6
-#: Seconds by which a transaction may be later than it says: it had to wait for others.
-_TOLERANCE: Final = 10.0
+#: Seconds by which the clock may be ahead of the time, of which it is no part: it goes on by one
+#: with each change.
+_TOLERANCE: Final = 0.01
 
 _INSERT: Final = """INSERT INTO penstock_entries (space, version, expires, used, size, key, value)
 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (space, key) DO UPDATE SET version = excluded.version,
@@ -46,7 +47,8 @@ _INSERT_UNLESS_NEWER: Final = f"{_INSERT} WHERE penstock_entries.version <= excl
 _TAG: Final = """INSERT INTO penstock_tags VALUES (?, ?, ?) ON CONFLICT (space, tag)
 DO UPDATE SET version = max(version, excluded.version)"""
 _RULE: Final = "INSERT OR REPLACE INTO penstock_rules VALUES (?, ?, ?)"
-_TOUCH: Final = "UPDATE penstock_entries SET used = ? WHERE space = ? AND key = ? AND used < ?"
+_TOUCH: Final = """UPDATE penstock_entries SET used = ? WHERE space = ? AND key = ?
+AND NOT used BETWEEN ? AND ?"""
 
 
 class Now(NamedTuple):
@@ -79,14 +81,14 @@ class _Space:
         now: Where and when.
     """
 
-    __slots__ = ("_db", "_evicted", "_swept", "clock", "floor", "now", "was")
+    __slots__ = ("_bytes", "_db", "_evicted", "_swept", "clock", "floor", "now", "was")
 
     def __init__(self, db: sqlite3.Connection, now: Now) -> None:
         self._db = db
         self.now = now
         self._evicted = self._swept = 0
         row = db.execute(
-            "SELECT clock, floor FROM penstock_spaces WHERE id = ?", (now.space,)
+            "SELECT clock, floor, bytes FROM penstock_spaces WHERE id = ?", (now.space,)
         ).fetchone()
         if row is None:
             raise Gone
@@ -94,6 +96,7 @@ class _Space:
         self.was: int = row[0]
         self.clock = self.was
         self.floor: int = row[1]
+        self._bytes: int = row[2]
 
     @property
     def is_set_back(self) -> bool:
@@ -155,15 +158,18 @@ class _Space:
         now = self.now
         if now.touched:
             used = int(now.time)
-            rows = [(used, now.space, key, used) for key in now.touched]
+            late = used + AHEAD
+            rows = [(used, now.space, key, used, late) for key in now.touched]
             self._db.executemany(_TOUCH, rows)
         self._sweep()
-        self._evict()
+        entries, size = self._size()
+        if size > now.max_bytes:
+            self._evict(size)
+            entries, size = self._size()
         self._db.execute(
             "UPDATE penstock_spaces SET clock = ?, floor = ? WHERE id = ?",
             (self.clock, self.floor, now.space),
         )
-        entries, size = self._size()
         return Written(stored, self._evicted, self._swept, entries, size)
 
     def bound_tags(self) -> None:
@@ -192,22 +198,12 @@ class _Space:
         self._remove(rows)
         self._swept += len(rows)
 
-    def _evict(self) -> None:
-        """Remove what was not used for longest, if there is too much."""
-        size = self._size()[1]
-        if size <= self.now.max_bytes:
-            return
-        excess = size - self.now.max_bytes * _LOW
-        oldest = """SELECT id, version, size FROM penstock_entries WHERE space = ?
-        ORDER BY used, id LIMIT ?"""
-        chosen = []
-        for row in self._db.execute(oldest, (self.now.space, _EVICTED)):
-            if excess <= 0:
-                break
-            excess -= row[2]
-            chosen.append(row[:2])
-        self._remove(chosen)
-        self._evicted += len(chosen)
+    def _evict(self, size: int) -> None:
+        """Remove what is used least: there is too much."""
+        now, brought = self.now, size - self._bytes
+        rows = chosen(self._db, now.space, now.time, size - now.max_bytes * _LOW, brought)
+        self._remove(rows)
+        self._evicted += len(rows)
 
     def _remove(self, rows: Sequence[tuple[int, int]]) -> None:
         """Remove records; what is loaded by now may be older than they were."""
@@ -264,12 +260,20 @@ def invalidate(
     return space.end([])
 
 
-def replay(db: sqlite3.Connection, now: Now, changes: Sequence[Missed]) -> Written:
+def replay(
+    db: sqlite3.Connection,
+    now: Now,
+    changes: Sequence[Missed],
+    clock: Callable[[], float],
+    timer: Callable[[], float],
+) -> Written:
     """Make up for changes, each as of when it was asked for."""
+    # Since *now* it may have waited for others, whose writes are newer than all this.
+    now, asked = now._replace(time=clock()), timer()
     space = _Space(db, now)
     tick = space.tick()
     for change in changes:
-        version = min(tick, max(0, tick - int(change.age * _US)))
+        version = min(tick, max(0, tick - int((asked - change.at) * _US)))
         rows = change.rows
         if space.is_set_back:
             # When anything happened cannot be told: to forget is the safe side.
