@@ -11,7 +11,7 @@ import pytest
 from tests.forks import in_child
 from tests.redis_servers import RedisServer, needs_redis
 from tests.redis_stores import again, run, until
-from tests.store_contract import record
+from tests.store_model import record
 
 from penstock.errors import WrongEventLoop
 from penstock.stores import RedisStore

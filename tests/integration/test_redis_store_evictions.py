@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from tests.redis_servers import RedisServer, needs_redis
 from tests.redis_stores import run, until
-from tests.store_contract import record
+from tests.store_model import record
 
 from penstock.stores import Change, RedisStore
 

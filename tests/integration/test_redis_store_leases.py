@@ -9,7 +9,7 @@ import pytest
 from tests.fault_proxy import FaultProxy
 from tests.redis_servers import RedisServer, needs_redis
 from tests.redis_stores import run, until
-from tests.store_contract import record
+from tests.store_model import record
 
 from penstock.errors import StoreError
 from penstock.stores import RedisStore

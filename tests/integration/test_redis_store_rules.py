@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.redis_servers import RedisServer, needs_redis
 from tests.redis_stores import run
-from tests.store_contract import record
+from tests.store_model import record
 
 from penstock.stores import Reading, RedisStore
 
