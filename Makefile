@@ -35,7 +35,8 @@ test: $(BACKEND) $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/promethe
 	$(BIN)/python -m pytest $(ARGS)
 
 # What is tested once, on whichever backend: servers and clusters of others.
-ONCE := test_cluster test_cluster_faults test_cluster_scheduling test_cluster_shutdown test_prometheus
+ONCE := test_cluster test_cluster_faults test_cluster_scheduling test_cluster_shutdown test_prometheus \
+	$(patsubst tests/integration/%.py,%,$(wildcard tests/integration/test_redis_*.py)) test_tiers_redis_cuts
 
 test-pure: $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus $(STAMPS)/redis ## the Python tests on the twin alone
 	PENSTOCK_PURE=1 PENSTOCK_REQUIRE_NATIVE= $(BIN)/python -m pytest $(ONCE:%=--ignore=tests/integration/%.py) $(ARGS)
