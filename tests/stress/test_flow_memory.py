@@ -110,7 +110,8 @@ def test_what_is_taken_one_by_one_and_given_back_together_leaves_no_notes() -> N
                 assert limiter.try_acquire()
             limiter.release(8)
 
-    check_no_growth(run, rounds(5_000))
+    # The samples of the latest second or so are more at one time than at another.
+    check_no_growth(run, rounds(15_000))
 
 
 @in_child

@@ -220,8 +220,8 @@ def _prepare(raw: Raw, options: Options, writes: bool, is_stopped: Callable[[], 
             # What cannot be written can be read all the same.
             if code_of(error) != sqlite3.SQLITE_READONLY:
                 raise
-    raw.execute(f"PRAGMA synchronous={options.synchronous}")
-    for pragma in options.pragmas:
+    # Another connection may be changing to WAL.
+    for pragma in (f"PRAGMA synchronous={options.synchronous}", *options.pragmas):
         patiently(pragma)
     if options.on_connect is not None:
         options.on_connect(raw.lend())
