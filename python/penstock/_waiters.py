@@ -11,7 +11,7 @@ from penstock import _backend
 from penstock.errors import AcquireTimeout, LimitExceeded
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
+    from asyncio import AbstractEventLoop, TimerHandle
     from collections.abc import Callable
 
 __all__ = ["Due", "TaskWaiter", "ThreadWaiter", "Waiters", "refuse_loop", "seconds_of"]
@@ -181,6 +181,12 @@ class Waiters(_backend.WaiterQueue):
         """Return what to raise when a waiter's own time was over."""
         return AcquireTimeout(f"no permit became free within {seconds:g} s", seconds=seconds)
 
+    def _alarm(
+        self, loop: AbstractEventLoop, waiter: TaskWaiter, ticket: int, seconds: float
+    ) -> TimerHandle | None:
+        """End a wait after *seconds*; return what to cancel when it is over before."""
+        return loop.call_later(seconds, self._expire, waiter, ticket)
+
     async def _wait(self, weight: int, priority: int, deadline: float | timedelta | None) -> None:
         """Wait in a task; what was granted is noted as its own."""
         seconds, due = self._time_left(None if deadline is None else seconds_of(deadline))
@@ -192,7 +198,7 @@ class Waiters(_backend.WaiterQueue):
             if ticket:
                 if seconds is not None or ticket < 0:
                     self._check_in(waiter, ticket, seconds, due)
-                    timer = loop.call_later(seconds or 0.0, self._expire, waiter, ticket)
+                    timer = self._alarm(loop, waiter, ticket, seconds or 0.0)
                 await waiter.future
                 self._check_time(waiter, seconds, due)
             self._begin()

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Protocol
 
-from penstock._waiters import TaskWaiter, Waiters, seconds_of
+from penstock._waiters import Waiters
 from penstock.errors import PoolTimeout
 from penstock.flow._deadline import sooner
 from penstock.pools._pool_lapses import Lapses
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, TimerHandle
     from collections.abc import Callable
-    from datetime import timedelta
+
+    from penstock._waiters import TaskWaiter
 
 __all__ = ["AGAIN", "Line"]
 
@@ -51,27 +52,11 @@ class Line(Waiters):
 
     _time_left = staticmethod(sooner)
 
-    async def _wait(self, weight: int, priority: int, deadline: float | timedelta | None) -> None:
-        """Wait in a task, as `Waiters` do, without a timer of one's own."""
-        seconds, due = sooner(None if deadline is None else seconds_of(deadline))
-        loop = get_running_loop()
-        waiter = TaskWaiter(weight, loop)
-        ticket = self._enqueue(waiter, weight, priority)
-        timer = None
-        try:
-            if ticket:
-                if seconds is not None:
-                    self._check_in(waiter, ticket, seconds, due)
-                    timer = self._lapses.add(loop, waiter, ticket, seconds)
-                await waiter.future
-                self._check_time(waiter, seconds, due)
-            self._begin()
-        except BaseException:  # cancelled, or dropped with its loop
-            self._leave(waiter, ticket)
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
+    def _alarm(
+        self, loop: AbstractEventLoop, waiter: TaskWaiter, ticket: int, seconds: float
+    ) -> TimerHandle | None:
+        """One timer serves all who wait."""
+        return self._lapses.add(loop, waiter, ticket, seconds)
 
     def _expired(self, seconds: float) -> Exception:
         return self.too_late(seconds)
