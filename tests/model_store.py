@@ -27,6 +27,7 @@ class ModelStore:
     - "slow": it is done, and answered after `delay` seconds.
     - "down": StoreUnavailable.
     - "refusing": what changes it raises StoreError; all else is "ok".
+    - "full": a call that sets anything does.
     - "hung": nothing is done, and there is no answer.
     - "deaf": the same, and the call cannot be cancelled.
     - "mute": it is done, and there is no answer.
@@ -62,23 +63,27 @@ class ModelStore:
 
     # --- faults ---
 
-    async def _answer(self, method: str, do: Callable[[], T], *, changes: bool = True) -> T:
+    async def _answer(
+        self, method: str, do: Callable[[], T], *, changes: bool = True, grows: bool = False
+    ) -> T:
         self.calls.append(method)
         if method in self._awaited:
             self._awaited.pop(method).set()
         self.busy += 1
         self.most_busy = max(self.most_busy, self.busy)
         try:
-            return await self._fail_or(do, changes)
+            return await self._fail_or(do, changes, grows)
         finally:
             self.busy -= 1
 
-    async def _fail_or(self, do: Callable[[], T], changes: bool) -> T:
+    async def _fail_or(self, do: Callable[[], T], changes: bool, grows: bool) -> T:
         mode = self.mode
         if mode == "down":
             raise StoreUnavailable("the model is down")
         if mode == "refusing" and changes:
             raise StoreError("READONLY")
+        if mode == "full" and grows:
+            raise StoreError("OOM")
         if mode == "late":
             return await self._late(do)
         while mode in {"hung", "deaf"}:
@@ -144,7 +149,7 @@ class ModelStore:
         def do() -> list[bool]:
             return [self._set(key, record, base) for key, record in items]
 
-        return await self._answer("set_many" if base is None else "fill", do)
+        return await self._answer("set_many" if base is None else "fill", do, grows=True)
 
     def _set(self, key: str, record: Record, base: int | None) -> bool:
         if key in self.skipped or (base is not None and self.newest(key) > base):
@@ -178,7 +183,8 @@ class ModelStore:
             for change in changes:
                 self._replay(change, int(change.at * 1e6))
 
-        await self._answer("replay", do)
+        grows = any(change.kind == "set" for change in changes)
+        await self._answer("replay", do, grows=grows)
 
     def _replay(self, change: Change, version: int) -> None:
         for name in change.names:

@@ -253,6 +253,40 @@ def test_connections_that_are_never_good_are_not_made_without_end(way: str) -> N
     run(main())
 
 
+def test_why_there_is_none_is_known_until_a_new_one_was_good() -> None:
+    async def main() -> None:
+        maker = Maker()
+        maker.errors = [OSError("refused")]
+        maker.check_seconds = 3
+        backoff = (0.1, 0.1)
+        pool = make_pool(
+            maker, check=Conn.check, check_after=0, check_timeout=9, connect_backoff=backoff
+        )
+        with pytest.raises(PoolTimeout, match="refused") as caught:
+            await pool.acquire(2)  # while the second one is being checked
+        assert isinstance(caught.value.__cause__, OSError)
+        await asyncio.sleep(3)
+        async with pool.acquire():
+            assert pool._stock is not None
+            assert pool._stock.last_error is None
+        await pool.aclose()
+
+    run(main())
+
+
+def test_a_pool_closed_during_a_connect_leaves_no_task() -> None:
+    async def main() -> None:
+        maker = Maker()
+        maker.seconds = 50
+        pool = make_pool(maker)
+        with pytest.raises(PoolTimeout):
+            await pool.acquire(1)
+        await pool.aclose()
+        assert not maker.open
+
+    run(main())  # which looks for tasks
+
+
 def test_a_connect_that_hangs_is_given_up() -> None:
     async def main() -> None:
         maker = Maker()

@@ -37,7 +37,8 @@ steps = st.one_of(
     st.tuples(st.just("fill")),
     st.tuples(st.just("wait"), st.sampled_from([0.05, 0.3, 3.0])),
     st.tuples(
-        st.just("mode"), st.sampled_from(["ok", "ok", "slow", "down", "refusing", "hung", "mute"])
+        st.just("mode"),
+        st.sampled_from(["ok", "ok", "slow", "down", "refusing", "full", "hung", "mute"]),
     ),
 )
 programs = st.lists(steps, min_size=3, max_size=40)

@@ -23,7 +23,7 @@ logger = logging.getLogger("penstock.caching")
 
 #: Changes in one call.
 _CHUNK: Final = 200
-#: How often a store that answers may refuse a single value before it is to forget it instead.
+#: How many single changes a store may refuse before it is left alone until the next attempt.
 _REFUSALS: Final = 3
 
 
@@ -54,8 +54,9 @@ class Recovery:
         "_keep_sets",
         "_loop",
         "_pass_on",
+        "_patience",
         "_pending",
-        "_refusals",
+        "_refused",
         "_store",
         "_task",
         "_timer",
@@ -85,7 +86,9 @@ class Recovery:
         self._pass_on = pass_on
         self._done = done
         self._chunk = _CHUNK
-        self._refusals = 0
+        # How often each pending change was refused, by its identity; and how many may be so yet.
+        self._refused: dict[int, int] = {}
+        self._patience = _REFUSALS
         self._loop: AbstractEventLoop | None = None
         self._task: Task[None] | None = None
         self.replayed = 0
@@ -121,7 +124,11 @@ class Recovery:
         """Replay once all that is pending now; False if the store does not take it."""
         if await self._ask(self._store.ping) is not None:
             return False
-        changes = self._pending.changes()
+        changes, refused = self._pending.changes(), self._refused
+        self._refused = refused = {id(change): refused.get(id(change), 0) for change in changes}
+        self._patience = _REFUSALS
+        # What may be refused again must not hold up the others.
+        changes.sort(key=lambda change: refused[id(change)])
         at = 0
         while at < len(changes):
             chunk = changes[at : at + self._chunk]
@@ -130,47 +137,39 @@ class Recovery:
                 return False
         if not self._pending:
             self._done()
-        return True
+        return self._patience == _REFUSALS
 
     async def _replay(self, chunk: list[Change]) -> bool:
-        """Replay some changes, and have done with them."""
+        """Replay some changes, and have done with them; False to leave the store alone."""
         error = await self._ask(self._store.replay, self._prepared(chunk))
         if error is None:
             await self._pass_on(chunk)
             self.replayed += self._pending.discard(chunk)
             self._chunk = min(_CHUNK, 2 * self._chunk)
-            self._refusals = 0
             return True
-        if isinstance(error, TypeError | ValueError):
-            return await self._replay_parts(chunk, error)
-        if not isinstance(error, StoreUnavailable):
-            # One of them may be what the store does not take: it must not hold up the others.
+        if isinstance(error, StoreTimeout):
             self._chunk = max(1, len(chunk) // 2)
-            if len(chunk) == 1 and not isinstance(error, StoreTimeout):
-                self._refuse(chunk[0], error)
-        return False
-
-    async def _replay_parts(self, chunk: list[Change], error: BaseException) -> bool:
-        """Replay what the store can take of some changes, and give up what it never will."""
+        if isinstance(error, StoreTimeout | StoreUnavailable):
+            return False
         if len(chunk) > 1:
             middle = len(chunk) // 2
             return await self._replay(chunk[:middle]) and await self._replay(chunk[middle:])
         change = chunk[0]
+        if isinstance(error, TypeError | ValueError):
+            return await self._give_up(change, error)
+        self._refused[id(change)] = self._refused.get(id(change), 0) + 1
+        self._patience -= 1
+        return self._patience > 0
+
+    async def _give_up(self, change: Change, error: BaseException) -> bool:
+        """Have done with a change that the store will never take."""
         logger.warning("%s does not take %r: %s", self._store.name, change.names[0], error)
         if change.kind != "set":  # then it has nothing of that name either
-            self._pending.discard(chunk)
+            self._pending.discard([change])
             return True
         delete = change._replace(kind="delete", record=None)
         self._pending.replace(change, delete)
         return await self._replay([delete])
-
-    def _refuse(self, change: Change, error: BaseException) -> None:
-        """Give a value up that the store does not take again and again."""
-        self._refusals += 1
-        if change.kind == "set" and self._refusals >= _REFUSALS:
-            self._refusals = 0
-            logger.warning("%s does not take %r: %s", self._store.name, change.names[0], error)
-            self._pending.replace(change, change._replace(kind="delete", record=None))
 
     def _prepared(self, chunk: Sequence[Change]) -> list[Change]:
         """Return what to replay: no value that is of no use any more, or older than it says."""

@@ -56,6 +56,7 @@ class Connector:
     def prove(self) -> None:
         """Note that a new connection was good."""
         self._failures = 0
+        self.last_error = None
 
     def spoil(self, why: str) -> None:
         """Note that a new connection was not good: as if it could not be made."""
@@ -93,7 +94,6 @@ class Connector:
         self.active[number] = stock.start((options.factory,), options.connect_timeout, then, late)
 
     def _succeed(self, stock: Stock[Any], raw: Any, seconds: float) -> None:
-        self.last_error = None
         stock.counts.connects += 1
         stock.counts.connect_seconds += seconds
         stock.add(raw)

@@ -135,9 +135,7 @@ class Stock(Generic[C]):
             link = self.idle.pop()
             link.state = BUSY
             if await proven(self, link, until):
-                if link.is_new:
-                    link.is_new = False
-                    self.connector.prove()
+                self._accept(link)
                 self._lease(link, self.now())
                 return link
             priority = AGAIN
@@ -229,10 +227,15 @@ class Stock(Generic[C]):
     def put(self, link: Link[C], now: float) -> None:
         """Let the next one have it."""
         link.state = IDLE
-        link.is_new = False
+        self._accept(link)
         link.used = link.seen = now
         self.idle.append(link)
         self.line.release()
+
+    def _accept(self, link: Link[C]) -> None:
+        if link.is_new:
+            link.is_new = False
+            self.connector.prove()
 
     # --- in and out of the pool -------------------------------------------------------------------
 
