@@ -31,8 +31,9 @@ help: ## list the targets
 demo: $(BACKEND) $(STAMPS)/core $(STAMPS)/demo ## a real service as it is, with @cached, recording events, and restarted with a second tier
 	$(BIN)/python -m penstock demo $(ARGS)
 
+# Asked for together with `stress`, it leaves tests/stress to that, which tries ten times as much.
 test: $(BACKEND) $(STAMPS)/test $(STAMPS)/dask $(STAMPS)/demo $(STAMPS)/prometheus $(STAMPS)/redis ## the Python tests, on the extension and on the twin
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(if $(filter stress,$(MAKECMDGOALS)),--ignore=tests/stress) $(ARGS)
 
 # What is tested once, on whichever backend: servers and clusters of others.
 ONCE := test_cluster test_cluster_faults test_cluster_scheduling test_cluster_shutdown test_prometheus \

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from goal import Goal, ratio, value
+from goal import Goal, ratio, value, worst
 
 __all__ = ["TIERS_GOALS"]
 
@@ -58,6 +58,21 @@ TIERS_GOALS: Final[tuple[Goal, ...]] = (
         at_least=True,
     ),
     Goal("the same read", "hybrid.read", value(_HYBRID), 50_000, "values/s", at_least=True),
+    Goal("a delete seen by another process, p99", "tiers.told", value(_TIERED), 10, "ms"),
+    # What is above the 100 ms is the loader's, and that of a machine that others use as well.
+    Goal(
+        "a load while Redis is frozen, 100 ms for Redis, longest of the first",
+        "tiers.frozen",
+        worst(_TIERED),
+        120,
+        "ms",
+    ),
+    Goal(
+        "the same with the circuit breaker open, p99 / the loader alone",
+        "tiers.open",
+        ratio(_TIERED, "the loader alone"),
+        1.25,
+    ),
     *(
         _at_least(
             f"50 tasks read from a file, SqliteStore / {peer}", "stores.gets", _STORE, peer, limit

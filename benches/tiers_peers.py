@@ -61,6 +61,62 @@ async def end():
     folder.cleanup()
 """
 
+#: The message and nothing else, of which a cache is told as well.
+_PUBSUB: Final = """\
+import asyncio
+from redis.asyncio import Redis
+client = Redis.from_url(url)
+pubsub = client.pubsub()
+subscribed = asyncio.Event()
+async def listen():
+    async for message in pubsub.listen():
+        subscribed.set()
+        if message["type"] == "message":
+            seen(message["data"].decode())
+async def keep(key):
+    pass
+async def tell(key):
+    await client.publish(name, key)
+async def start():
+    global task
+    await pubsub.subscribe(name)
+    task = asyncio.create_task(listen())
+    await subscribed.wait()
+    return keep, tell
+async def end():
+    task.cancel()
+    await asyncio.wait([task])
+    await pubsub.aclose()
+    await client.aclose()
+"""
+# What Redis says of keys it understands in the older protocol alone: else it is never told.
+_CLIENT_SIDE: Final = """\
+from cashews import Cache
+from cashews.backends.memory import Memory
+class Listening(Memory):
+    async def delete(self, key):
+        found = await super().delete(key)
+        seen(key)
+        return found
+cache = Cache()
+cache.setup(
+    url + "?protocol=2",
+    client_side=True,
+    client_side_prefix=f"{name}:",
+    local_cache=Listening(size=1000),
+    pickle_type="null",
+    socket_timeout=None,
+)
+async def keep(key):
+    await cache.set(key, key.encode(), expire=3600)
+    assert await cache.get(key) == key.encode()
+async def start():
+    await cache.init()
+    return keep, cache.delete
+async def end():
+    await cache.close()
+"""
+
 TIERS_PEERS: Final[tuple[Contender, ...]] = (
     flow(
         "cashews, mem://",
@@ -81,4 +137,6 @@ TIERS_PEERS: Final[tuple[Contender, ...]] = (
         bind="get, put = c",
         needs="redis",
     ),
+    flow("redis-py, the message alone", "told", _PUBSUB, {}, needs="redis"),
+    flow("cashews, client_side=True", "told", _CLIENT_SIDE, {}, needs="cashews"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-__all__ = ["HeldLoader", "settle"]
+__all__ = ["HeldLoader", "Source", "SourceError", "settle"]
 
 
 async def settle(steps: int = 10) -> None:
@@ -45,3 +45,24 @@ class HeldLoader:
     def forget(self) -> None:
         """Let go of what the calls wait for, and with it of their event loops."""
         self._gates.clear()
+
+
+class SourceError(Exception):
+    """A `Source` fails."""
+
+
+class Source:
+    """A loader that returns "<key> <number of the call>", or fails while *fails*."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.calls: list[str] = []
+        self.fails = False
+        self.seconds = seconds
+
+    async def __call__(self, key: str) -> str:
+        self.calls.append(key)
+        number = len(self.calls)
+        await asyncio.sleep(self.seconds)
+        if self.fails:
+            raise SourceError(key)
+        return f"{key} {number}"

@@ -25,6 +25,5 @@ def test_penstock_and_the_standard_library_take_part(row: object) -> None:
 def test_a_value_that_is_not_the_one_that_was_set_is_refused() -> None:
     texts = {"get": "found = c.get(key)", "set": "c[key] = {**value, 'id': 0}"}
     wrong = flow("wrong", "stores", START, texts)
-    with pytest.raises(ExceptionGroup) as caught:
-        run_rows(STORES_ROWS[:1], [wrong], plan())
-    assert "was read" in str(caught.value.exceptions[0])
+    (failure,) = run_rows(STORES_ROWS[:1], [wrong], plan()).outcome.failed.values()
+    assert failure.startswith("ExceptionGroup")

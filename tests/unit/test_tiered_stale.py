@@ -5,31 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.loading import HeldLoader, settle
+from tests.loading import HeldLoader, Source, SourceError, settle
 from tests.steps import run
 from tests.stores import MemoryStore, Tiers
-
-
-class Oops(Exception):
-    pass
-
-
-class Source:
-    """A loader that returns "<key> <number of the call>", or fails while *fails*."""
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.calls: list[str] = []
-        self.fails = False
-        self.seconds = seconds
-
-    async def __call__(self, key: str) -> str:
-        self.calls.append(key)
-        number = len(self.calls)
-        await asyncio.sleep(self.seconds)
-        if self.fails:
-            raise Oops(key)
-        return f"{key} {number}"
-
 
 # refreshing
 
@@ -141,7 +119,7 @@ def test_value_is_kept_when_loading_it_anew_fails_and_not_tried_at_once(
             await settle(20)
             assert len(source.calls) == 3
             await asyncio.sleep(50)
-            with pytest.raises(Oops):
+            with pytest.raises(SourceError):
                 await get("k", source)
 
     run(main())
@@ -251,7 +229,7 @@ def test_value_is_not_served_for_ever() -> None:
             await asyncio.sleep(100)
             assert await tiers.cache.get_or_load("k", source) == "k 1"
             await asyncio.sleep(11)
-            with pytest.raises(Oops):
+            with pytest.raises(SourceError):
                 await tiers.cache.get_or_load("k", source)
 
     run(main())
@@ -283,7 +261,7 @@ def test_what_was_invalidated_serves_no_more(when: str, how: str) -> None:
 
             async def fails(key: str) -> str:
                 await load(key)
-                raise Oops(key)
+                raise SourceError(key)
 
             async def invalidate() -> None:
                 await {
@@ -302,7 +280,7 @@ def test_what_was_invalidated_serves_no_more(when: str, how: str) -> None:
             if when == "during":
                 await invalidate()
             load.release()
-            with pytest.raises(Oops):
+            with pytest.raises(SourceError):
                 await call
 
     run(main())
@@ -310,12 +288,14 @@ def test_what_was_invalidated_serves_no_more(when: str, how: str) -> None:
 
 def test_error_that_is_an_answer_is_no_failure() -> None:
     async def main() -> None:
-        async with Tiers(ttl=10, stale_for=100, negative_ttl=5, negative_errors=Oops) as tiers:
+        async with Tiers(
+            ttl=10, stale_for=100, negative_ttl=5, negative_errors=SourceError
+        ) as tiers:
             source = Source()
             await tiers.cache.get_or_load("k", source)
             source.fails = True
             await asyncio.sleep(20)
-            with pytest.raises(Oops):
+            with pytest.raises(SourceError):
                 await tiers.cache.get_or_load("k", source)
 
     run(main())

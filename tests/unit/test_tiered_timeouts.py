@@ -6,33 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.loading import HeldLoader, settle
+from tests.loading import HeldLoader, Source, settle
 from tests.steps import now, run
 from tests.stores import Tiers
 
 from penstock.errors import LoadTimeout
-
-
-class Oops(Exception):
-    pass
-
-
-class Source:
-    """A loader that returns "<key> <number of the call>", or fails while *fails*."""
-
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.calls: list[str] = []
-        self.fails = False
-        self.seconds = seconds
-
-    async def __call__(self, key: str) -> str:
-        self.calls.append(key)
-        number = len(self.calls)
-        await asyncio.sleep(self.seconds)
-        if self.fails:
-            raise Oops(key)
-        return f"{key} {number}"
-
 
 # timeouts
 

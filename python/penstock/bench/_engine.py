@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 from textwrap import indent
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 if TYPE_CHECKING:
     import asyncio
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncRunner", "Runner", "SyncRunner", "compile_loop", "gc_off", "interleave"]
 
+#: A pass that takes as long outweighs its start.
+_LONG_NS: Final = 200_000_000
 # The loop is generated per contender, as timeit does: what is called stands in the loop itself,
 # so that the overhead is the `for` alone, and no contender warms up another's inline caches.
 _TEMPLATE = """\
@@ -173,20 +175,21 @@ def interleave(
     """
     samples: dict[str, list[float]] = {name: [] for name in runners}
     with gc_off():
-        passes = {name: _passes(runner, round_ns) for name, runner in runners.items()}
+        spans = {name: _span(runner) for name, runner in runners.items()}
+        passes = {name: max(1, round_ns // span) for name, span in spans.items()}
         names = list(runners)
         for turn in range(rounds if names else 0):
             first = turn % len(names)
             for name in names[first:] + names[:first]:
                 runner = runners[name]
-                if passes[name] > 1:  # a single pass is long enough to outweigh its start
+                if spans[name] < _LONG_NS:
                     runner(1)
                 spent = runner(passes[name])
                 samples[name].append(spent / (passes[name] * runner.operations))
     return samples
 
 
-def _passes(runner: Runner, round_ns: int) -> int:
-    """How many passes fill a round; the first pass only warms up."""
+def _span(runner: Runner) -> int:
+    """Return the nanoseconds of a pass; the first pass only warms up."""
     runner(1)
-    return max(1, round_ns // max(1, runner(1)))
+    return max(1, runner(1))

@@ -10,6 +10,7 @@ from penstock.bench._cached_rows import CACHED_ROWS
 from penstock.bench._executor_rows import EXECUTOR_ROWS
 from penstock.bench._files_rows import FILES_ROWS
 from penstock.bench._flow_rows import FLOW_ROWS
+from penstock.bench._frozen_rows import FROZEN_ROWS
 from penstock.bench._functions_rows import FUNCTIONS_ROWS
 from penstock.bench._hit_ratio import HIT_RATIO_ROWS
 from penstock.bench._hub_rows import HUB_ROWS
@@ -28,6 +29,7 @@ from penstock.bench._stampede_rows import STAMPEDE_ROWS
 from penstock.bench._stores_rows import STORES_ROWS
 from penstock.bench._thread_rows import THREAD_ROWS
 from penstock.bench._tiers_rows import TIERS_ROWS
+from penstock.bench._told_rows import TOLD_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,6 +42,8 @@ ROWS: Final[tuple[Row, ...]] = (
     *CACHED_ROWS,
     *FUNCTIONS_ROWS,
     *TIERS_ROWS,
+    *TOLD_ROWS,
+    *FROZEN_ROWS,
     *REDIS_ROWS,
     *THREAD_ROWS,
     *STAMPEDE_ROWS,

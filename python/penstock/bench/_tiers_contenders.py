@@ -38,6 +38,37 @@ async def end():
     await cache.aclose()
     folder.cleanup()
 """
+#: It tells *seen* of each key that leaves its memory.
+_LISTENING: Final = """\
+def left(key, value, cause):
+    seen(key)
+store = penstock.RedisStore(url, namespace=name)
+cache = penstock.TieredCache(store, ttl=3600, l1=penstock.Cache(1000, on_evict=left))
+async def keep(key):
+    assert await cache.set(key, key)
+    assert await cache.get(key) == key
+async def start():
+    await cache.get("nothing")  # it listens from then on
+    return keep, cache.delete
+async def end():
+    await cache.aclose()
+"""
+#: It may wait *timeout* seconds for Redis.
+_PATIENT: Final = """store = penstock.RedisStore(url, namespace=name, timeout=timeout)
+cache = penstock.TieredCache(store, ttl=3600, store_timeout=timeout)
+async def start():
+    await cache.get("nothing")  # it is connected from then on
+    return cache.get_or_load, lambda: cache.stats().tiers[0].state == "closed"
+async def end():
+    await cache.aclose()
+"""
+_LOADER: Final = """async def call(key, load):
+    return await load(key)
+async def start():
+    return call, lambda: False
+async def end():
+    pass
+"""
 #: What all do: one after another in each task.
 HYBRID_OPS: Final = {name: REDIS_OPS[name] for name in ("get", "set")}
 
@@ -61,6 +92,8 @@ def _ours(backend: Backend) -> tuple[Contender, ...]:
             bind="get, put = c.get, c.set",
             backend=backend,
         ),
+        flow(f"penstock TieredCache{suffix}", "told", _LISTENING, {}, backend=backend),
+        flow(f"penstock TieredCache{suffix}", "frozen", _PATIENT, {}, backend=backend),
     )
 
 
@@ -73,4 +106,5 @@ TIERS: Final[tuple[Contender, ...]] = (
         _NOTHING,
         dict.fromkeys(("get", "load"), "found = await c(key)"),
     ),
+    flow("the loader alone", "frozen", _LOADER, {}),
 )

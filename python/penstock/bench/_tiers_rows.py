@@ -6,11 +6,11 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 
+from penstock.bench._crowds import Operation
 from penstock.bench._engine import AsyncRunner, Runner, SyncRunner, compile_loop, interleave
 from penstock.bench._flow_rows import in_loop, prepared
 from penstock.bench._model import Outcome, Plan, Result, Row
-from penstock.bench._redis_rows import _measure as measure_over_redis
-from penstock.bench._redis_rows import _Operation as Operation
+from penstock.bench._redis_rows import over_redis
 from penstock.bench._subjects import each
 from penstock.bench._tiers_contenders import TIERS_KEY
 
@@ -76,16 +76,12 @@ TIERS_ROWS: Final[tuple[Row, ...]] = (
         "hybrid.save",
         "hybrid",
         "values saved in SQLite and Redis, by many tasks at once",
-        partial(
-            measure_over_redis, Operation("set", "save, SQLite and Redis, 50 tasks", crowd=True)
-        ),
+        partial(over_redis, Operation("set", "save, SQLite and Redis, 50 tasks", crowd=True)),
     ),
     Row(
         "hybrid.read",
         "hybrid",
         "values read from Redis in front of SQLite, by many tasks at once",
-        partial(
-            measure_over_redis, Operation("get", "read, SQLite and Redis, 50 tasks", crowd=True)
-        ),
+        partial(over_redis, Operation("get", "read, SQLite and Redis, 50 tasks", crowd=True)),
     ),
 )

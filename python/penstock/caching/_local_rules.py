@@ -39,8 +39,9 @@ class Marks:
     def mark(self, name: str, seq: int) -> None:
         """Note that *name* was invalidated, with a number above all before."""
         marks = self._marks
+        if name in marks:
+            marks.move_to_end(name)
         marks[name] = seq
-        marks.move_to_end(name)
         if len(marks) > self._limit:
             self._bound()
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from penstock.caching._tier import Tier
     from penstock.flow import CircuitBreaker
-    from penstock.stores import Change, Reading, Record, Store
+    from penstock.stores import Change, Reading, Store
 
 __all__ = ["TierBase"]
 
@@ -72,6 +72,7 @@ class TierBase:
         "_timeout",
         "_timer",
         "_writes",
+        "encode",
         "leasing",
         "name",
         "notifying",
@@ -97,6 +98,8 @@ class TierBase:
         name: str | None = None,
     ) -> None:
         self._store = store
+        #: ``encode(key, record)`` of the store; without a call between, since every set has it.
+        self.encode = store.encode
         self._timeout = duration("timeout", timeout)
         self._timer = timer
         self._clock = clock
@@ -159,20 +162,6 @@ class TierBase:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._store.name!r}, state={self._breaker.state!r})"
-
-    def encode(self, key: str, record: Record) -> bytes:
-        """
-        Return what would be stored.
-
-        Args:
-            key: A key.
-            record: Its record.
-
-        Raises:
-            TypeError: The value is of a type that the codec of the store does not know.
-            ValueError: It cannot be encoded, or is too large.
-        """
-        return self._store.encode(key, record)
 
     def stats(self) -> TierStats:
         """

@@ -214,8 +214,7 @@ class Calls(Front):
 
         Cost: a future; one call of each store for all of a tick, the deepest first.
         """
-        given: dict[str, Any] = dict(options)
-        chosen = self._options.changed(given) if given else self._options
+        chosen = self._options.changed(dict(options)) if options else self._options
         return self._writes.set_one(check_key(key), value, chosen)
 
     def set_many(

@@ -9,7 +9,7 @@ from penstock._copies import copied
 from penstock.flow._deadline import ambient
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Generator, Iterable
+    from collections.abc import Awaitable, Iterable
     from types import TracebackType
     from typing import NoReturn
 
@@ -45,9 +45,6 @@ class Pending(asyncio.Future[Any]):
     def close(self) -> None:
         """Nobody waits any more."""
         self.cancel()
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        return super().__await__()
 
 
 def cut(future: asyncio.Future[Any], due: Due, *, is_wanted: bool = True) -> None:

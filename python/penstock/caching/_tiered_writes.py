@@ -101,17 +101,21 @@ class Writes:
         """Set one value: the same, but that this is what most calls do."""
         core, local = self._core, self._local
         loop = _get_running_loop()
-        if core.tiers and (loop is not core.loop or loop is None or core.is_closing):
+        tiers = core.tiers
+        if tiers and (loop is not core.loop or loop is None or core.is_closing):
             loop = core.join()
         record = core.record(value, options)
-        encoded = [tier.encode(key, record) for tier in core.tiers]
+        if len(tiers) == 1:  # a comprehension is a call
+            encoded = [tiers[0].encode(key, record)]
+        else:
+            encoded = [tier.encode(key, record) for tier in tiers]
         core.counts.sets += 1
         what = (key,)
         local.revoke(what)
         if core.has_l1:
             l1_ttl, after = options.l1_ttl, options.refresh_after
             local.fill(key, record, local.seq, l1_ttl=l1_ttl, refresh_after=after)
-        if not core.tiers or loop is None:
+        if not tiers or loop is None:
             return Ready(True)
         groups = self._groups
         group = groups[-1] if groups else None

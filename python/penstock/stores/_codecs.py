@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from penstock import json
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from penstock.stores._compression import Compression
 
-__all__ = ["MAX_VALUE", "Codec", "Coding", "Undecodable", "key_bytes", "shorten"]
+__all__ = ["MAX_VALUE", "PLAIN", "Codec", "Coding", "Undecodable", "key_bytes", "shorten"]
 
 Codec = Literal["json", "msgpack", "pickle"]
 
@@ -24,6 +25,8 @@ MAX_VALUE: Final = 16 * 2**20
 _THRESHOLD: Final = 4096
 
 _BYTES, _STR, _JSON, _MSGPACK, _PICKLE = range(5)
+#: The number of what is stored as it is.
+PLAIN: Final = _BYTES
 _SHOWN: Final = 60
 
 
@@ -127,9 +130,12 @@ class Coding:
             raise ValueError(f"codec must be 'json', 'msgpack' or 'pickle', got {codec!r}")
         self.codec = codec
         self.secret = secret
-        self.threshold = check_int("threshold", threshold, 1)
         self.max_value = check_int("max_value", max_value, 1)
         self._compress = check_compress(compress)
+        #: How many bytes a payload has at least to be compressed.
+        self.threshold: float = check_int("threshold", threshold, 1)
+        if self._compress is None:
+            self.threshold = inf
 
     def encode(self, key: str, value: object) -> tuple[int, bytes]:
         """

@@ -7,7 +7,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from penstock import json
-from penstock.stores._codecs import Undecodable, key_bytes, shorten
+from penstock.stores._codecs import PLAIN, Undecodable, key_bytes, shorten
 from penstock.stores._signing import SIGNATURE, is_signed_by, sign
 from penstock.stores._store import Record
 
@@ -58,9 +58,10 @@ def pack(key: str, record: Record, coding: Coding) -> bytes:
     value, born, ttl, stale_for, tags, version = record
     codec, payload = coding.encode(key, value)
     flags = 0 if coding.secret is None else _SIGNED
-    smaller = coding.compress(payload)
-    if smaller is not None:
-        flags, payload = flags | _COMPRESSED, smaller
+    if len(payload) >= coding.threshold:
+        smaller = coding.compress(payload)
+        if smaller is not None:
+            flags, payload = flags | _COMPRESSED, smaller
     if tags:
         flags |= _TAGGED
         payload = _write_tags(key, tags) + payload
@@ -105,14 +106,15 @@ def unpack(key: str, data: bytes, coding: Coding) -> Record | Tombstone:
     if not (0.0 <= ttl < inf and 0.0 <= stale_for < inf and -inf < born < inf):
         raise Undecodable("its times are none")
     payload = data[HEADER:]
-    if flags & _SIGNED or coding.secret is not None:
-        payload = _check_signature(key, data, flags, coding)
     tags: tuple[str, ...] = ()
-    if flags & _TAGGED:
-        tags, payload = _read_tags(payload)
-    if flags & _COMPRESSED:
-        payload = coding.decompress(payload)
-    value = coding.decode(codec, payload)
+    if flags & ~_ENDLESS or coding.secret is not None:
+        if flags & _SIGNED or coding.secret is not None:
+            payload = _check_signature(key, data, flags, coding)
+        if flags & _TAGGED:
+            tags, payload = _read_tags(payload)
+        if flags & _COMPRESSED:
+            payload = coding.decompress(payload)
+    value = payload if codec == PLAIN else coding.decode(codec, payload)
     return _make(Record, (value, born, None if flags & _ENDLESS else ttl, stale_for, tags, version))
 
 
