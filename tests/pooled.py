@@ -14,7 +14,15 @@ from penstock import Pool
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Conn", "Maker", "assert_adds_up", "assert_usable", "cancel_at_each_step", "make_pool"]
+__all__ = [
+    "Conn",
+    "Maker",
+    "assert_adds_up",
+    "assert_usable",
+    "cancel_at_each_step",
+    "hold",
+    "make_pool",
+]
 
 #: More steps than any program here has.
 _MOST_STEPS = 400
@@ -88,6 +96,13 @@ class Maker:
             raise error
         self.made += 1
         return Conn(self, self.made)
+
+
+async def hold(pool: Pool[Conn], seconds: float) -> Conn:
+    """Use a connection for so long."""
+    async with pool.acquire() as conn:
+        await asyncio.sleep(seconds)
+    return conn
 
 
 def make_pool(maker: Maker | None = None, **options: Any) -> Pool[Conn]:

@@ -32,7 +32,8 @@ class Lease(Generic[C]):
     def __await__(self) -> Generator[object, None, C]:
         stock = self._pool._stock
         link = None if stock is None else stock.grab()
-        return (self._take() if link is None else _backend.Ready(link.raw)).__await__()
+        # No Ready: asyncio wraps what is no coroutine, up to 3.11 by `yield from`.
+        return self._take().__await__() if link is None else _given(link.raw)
 
     def __aenter__(self) -> Awaitable[C]:
         if self._link is not None:
@@ -66,3 +67,8 @@ class Lease(Generic[C]):
         link = await self._pool._stocked().take(self._seconds)
         self._link, self._number = link, link.lease
         return link.raw
+
+
+def _given(raw: C) -> Generator[object, None, C]:
+    return raw
+    yield
