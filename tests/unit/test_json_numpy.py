@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -48,8 +49,11 @@ ASKED: dict[str, Any] = {
     "masked": np.ma.array([1, 2], mask=[0, 1]),
 }
 
+with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+    NO_MOMENT = np.datetime64("NaT")
+
 REFUSED: dict[str, Any] = {
-    "no moment": np.datetime64("NaT"),
+    "no moment": NO_MOMENT,
     "no moment, of a unit": np.datetime64("NaT", "s"),
     "no moment in an array": np.array([1, "NaT"], dtype="M8[s]"),
     "year 20000": np.datetime64("20000-01-01"),
