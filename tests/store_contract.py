@@ -151,6 +151,23 @@ class StoreContract(VersionContract):
         if self.keeps_bytes:
             self.go(main)
 
+    def test_a_str_is_not_taken_for_its_letters(self) -> None:
+        async def main(store: Any) -> None:
+            items = [(key, record(key, tags=("t",))) for key in ["a", "b", "ab"]]
+            await store.set_many(items)
+            for call in [
+                lambda: store.get_many("ab"),
+                lambda: store.delete_many("ab"),
+                lambda: store.invalidate(tags="t"),
+                lambda: store.invalidate(patterns="a*"),
+            ]:
+                with pytest.raises(TypeError, match=r"s must be several str, got the str '"):
+                    await call()
+            found = (await store.get_many(["a", "b", "ab"])).records
+            assert [each and each.value for each in found] == ["a", "b", "ab"]
+
+        self.go(main)
+
     def test_many_at_once(self) -> None:
         async def main(store: Any) -> None:
             keys = [f"key {n}" for n in range(1201)]

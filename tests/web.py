@@ -48,7 +48,9 @@ class Site:
             self.begun.set()
             await self.gate.wait()
         if request.path == "/halves":
-            response = web.StreamResponse()
+            status = self.plan.pop(0) if self.plan else 200
+            assert isinstance(status, int)
+            response = web.StreamResponse(status=status)
             await response.prepare(request)
             await response.write(b"one ")
             self.begun.set()

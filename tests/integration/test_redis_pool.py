@@ -176,8 +176,8 @@ def test_a_connection_that_is_owed_a_reply_is_cut_off_whatever_redis_py_does(
             async with pool.acquire() as connection:
                 await ask(connection)
                 given: Any = connection  # as if a reply was read that nobody had asked for
-                given._has_read()
-                given.owed = 0
+                given.note_reply(None)
+                given.sent = given.read
             assert pool.stats().closed_dirty == 2
             with pytest.raises(ZeroDivisionError):
                 async with pool.acquire() as connection:

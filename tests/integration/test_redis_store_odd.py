@@ -13,7 +13,7 @@ from tests.redis_servers import RedisServer, needs_redis
 from tests.redis_stores import again, run, until
 from tests.store_model import record
 
-from penstock.errors import StoreTimeout, StoreUnavailable
+from penstock.errors import StoreError, StoreTimeout, StoreUnavailable
 from penstock.stores import Change, Message, RedisStore
 
 pytest.importorskip("hiredis")
@@ -147,6 +147,52 @@ def test_what_is_of_another_type_is_written_over(server: RedisServer) -> None:
             items = [(key, record("loaded")) for key in "alb"]
             assert await store.set_many(items, base=reading.base) == [True] * 3
             assert await store.get("l") == "loaded"
+
+    run(main())
+
+
+@pytest.mark.parametrize("key", ["r", "tags", "tags:old", "w"])
+@pytest.mark.parametrize("put", [("SET", "text"), ("RPUSH", "x")])
+def test_what_is_no_hash_of_ours_is_a_store_error_and_stays(
+    server: RedisServer, key: str, put: tuple[str, str]
+) -> None:
+    name = f"penstock:{key}"
+
+    async def main() -> None:
+        async with RedisStore(server.url) as store:
+            server.cli(put[0], name, put[1])
+            with pytest.raises(StoreError, match=r"WRONGTYPE.* give the store another one"):
+                await store.set("k", 1)  # which begins the state
+            server.cli("DEL", name)
+            await store.set("k", 1, tags=["t"])
+            await store.invalidate(patterns=["g*"])
+            server.cli("DEL", name)
+            server.cli(put[0], name, put[1])
+            if key in {"r", "tags"}:
+                with pytest.raises(StoreError, match=r"WRONGTYPE.* give the store another one"):
+                    await store.get("k")
+                with pytest.raises(StoreError, match=r"WRONGTYPE.* give the store another one"):
+                    await store.invalidate(tags=["u"], patterns=["h*"])
+            if key == "r":
+                with pytest.raises(StoreError, match=r"WRONGTYPE.* give the store another one"):
+                    await store.invalidate(patterns=["*"])
+            assert server.cli("TYPE", name) == {"SET": "string", "RPUSH": "list"}[put[0]]
+
+    run(main())
+
+
+@pytest.mark.parametrize("put", [("SET", "text"), ("SET", "1x"), ("RPUSH", "x")])
+def test_what_is_no_lease_is_a_store_error_and_stays(
+    server: RedisServer, put: tuple[str, str]
+) -> None:
+    async def main() -> None:
+        async with RedisStore(server.url) as store:
+            server.cli(put[0], "penstock:l:k", put[1])
+            for _ in range(2):
+                with pytest.raises(StoreError, match=r"WRONGTYPE.* give the store another one"):
+                    await store.acquire("k", 10.0)
+            if put[0] == "SET":
+                assert server.cli("GET", "penstock:l:k") == put[1]
 
     run(main())
 

@@ -69,7 +69,7 @@ async def read(cache: TieredCache) -> None:
     assert_type(await cache.get_or_load("a", lambda key: key), str)
     assert_type(
         await cache.get_or_load(
-            "a", load_user, ttl=5, tags=["t"], stale_for=timedelta(days=1), hard_timeout=None
+            "a", load_user, ttl=5, tags=["t"], stale_for=timedelta(days=1), throttle=5
         ),
         User,
     )
@@ -83,7 +83,7 @@ async def read(cache: TieredCache) -> None:
 
 async def write(cache: TieredCache) -> None:
     assert_type(await cache.set("a", 1), bool)
-    assert_type(await cache.set("a", 1, ttl=5, l1_ttl=None, stale_for=1, tags=("t",)), bool)
+    assert_type(await cache.set("a", 1, ttl=5, l1_ttl=None, jitter=0.1, tags=("t",)), bool)
     assert_type(await cache.set_many({"a": 1}, tags=["t"]), bool)
     assert_type(await cache.delete("a"), bool)
     assert_type(await cache.delete_many(["a", "b"]), bool)

@@ -63,10 +63,10 @@ def of(value: object) -> str:
     return digest("value", value, "f")
 
 
-def keys(function: Any, key: Any = None, skip: int = 0) -> Any:
-    signature = inspect.signature(function)
+def keys(function: Any, key: Any = None, home: str = "") -> Any:
+    signature, skip = inspect.signature(function), int(bool(home))
     parameters = list(signature.parameters.values())[skip:]
-    made = ArgumentKeys("p", "f", signature.replace(parameters=parameters), key, skip)
+    made = ArgumentKeys("p", "f", signature.replace(parameters=parameters), key, skip, home)
     return lambda *args, **kwargs: made.of(args, kwargs)
 
 
@@ -214,26 +214,44 @@ def test_a_coroutine_function_is_no_key() -> None:
         keys(load, load)(1)
 
 
-def test_self_is_no_part_of_the_key_and_a_class_is() -> None:
-    class Service:
-        async def load(self, a: int) -> None: ...
-
-    class Child(Service): ...
-
-    key = keys(Service.load, skip=1)
-    assert key(Service(), 1) == key(Service(), a=1) == key(Child(), 1) != key(Service(), 2)
-    assert len({key(Service, 1), key(Child, 1), key(Service(), 1)}) == 3
+class Service:
+    async def load(self, a: object, b: int = 0) -> None: ...
 
 
-def test_remembered_keys_hold_no_instances() -> None:
-    class Service:
-        async def load(self, a: int) -> None: ...
+class Child(Service): ...
 
-    made = ArgumentKeys("p", "f", inspect.Signature([]), None, 1)
-    made._signature = inspect.signature(lambda a: None)
-    made.of((Service(), 1), {})
-    (flat,) = made.remembered
-    assert flat == (1, int)
+
+class Sibling(Service): ...
+
+
+def test_self_is_no_part_of_the_key_and_another_class_is() -> None:
+    key = keys(Service.load, home=f"{__name__}.Service")
+    for a in (1, [1]):  # which is remembered, and which is not
+        for kind in (Service, Child, Sibling):
+            assert key(kind(), a) == key(kind(), a=a) == key(kind(), a) != key(kind(), 2)
+            assert key(kind, a) == key(kind, a=a) == key(kind, a) != key(kind, 2)
+            assert key(kind(), a, b=3) == key(kind(), a, b=3) != key(kind(), a)
+        made = {key(each, a) for kind in (Service, Child, Sibling) for each in (kind, kind())}
+        assert len(made) == 6
+
+
+def test_keys_of_a_method_do_not_depend_on_who_called_before() -> None:
+    calls = [(kind(), a) for kind in (Service, Child, Sibling) for a in (1, 2, "1")]
+    calls += [(kind, 1) for kind in (Service, Child)]
+    fresh = [keys(Service.load, home=f"{__name__}.Service")(*call) for call in calls]
+    key = keys(Service.load, home=f"{__name__}.Service")
+    for _ in range(2):
+        assert [key(*call) for call in reversed(calls)] == fresh[::-1]
+
+
+def test_remembered_keys_hold_no_instances_and_no_classes() -> None:
+    signature = inspect.signature(lambda a: None)
+    made = ArgumentKeys("p", "f", signature, None, 1, f"{__name__}.Service")
+    for first in (Service(), Child(), Child):
+        made.of((first, 1), {})
+    flat = (1, int)
+    whose = f"{__name__}.Child"
+    assert list(made.remembered) == [flat, (flat, f"O{whose}"), (flat, f"C{whose}")]
 
 
 # Written down: other versions, here and of Python, have to find what this one has stored.
@@ -255,6 +273,22 @@ KNOWN = [
 
 def test_keys_are_those_of_other_versions() -> None:
     assert [(value, of(value)) for value, _ in KNOWN] == KNOWN
+
+
+def test_keys_of_methods_are_those_of_other_versions() -> None:
+    class Service:
+        async def load(self, a: int) -> None: ...
+
+    class Child(Service): ...
+
+    for kind in (Service, Child):
+        kind.__module__, kind.__qualname__ = "services", kind.__name__
+    key = keys(Service.load, home="services.Service")
+    assert [key(Service(), 1), key(Child(), 1), key(Child, 1)] == [
+        "p:448a53bed13bb21e128f60941ee82e26",
+        "p:c59ba9d325e9bd58b838d5cea238d246",
+        "p:e20d1976e604acf2e5a48e6cca4fc321",
+    ]
 
 
 def test_keys_are_the_same_in_every_process() -> None:

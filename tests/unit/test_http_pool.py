@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any
 
 import aiohttp
 import pytest
@@ -329,24 +328,6 @@ def test_a_forked_child_leaves_the_connections_to_its_parent() -> None:
         await pool.aclose()
 
     asyncio.run(end())
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "match"),
-    [
-        ({"limit": 0}, ValueError, "limit must be >= 1, got 0"),
-        ({"per_host": "3"}, TypeError, "per_host must be an int"),
-        ({"timeout": 0}, ValueError, "timeout"),
-        ({"keepalive": -1}, ValueError, "keepalive"),
-        ({"retry": 0}, ValueError, "retry must be >= 1"),
-        ({"headers": ["a"]}, TypeError, "headers must be a mapping"),
-        ({"base_url": 1}, TypeError, "base_url must be a str"),
-        ({"name": 1}, TypeError, "name must be a str"),
-    ],
-)
-def test_options_are_checked(options: dict[str, Any], error: type, match: str) -> None:
-    with pytest.raises(error, match=match):
-        HttpPool(**options)
 
 
 def test_it_says_what_it_is() -> None:

@@ -211,6 +211,44 @@ def test_a_refused_peer_that_does_not_say_goodbye_is_dropped() -> None:
     run(main())
 
 
+def test_what_is_in_already_is_not_turned_away() -> None:
+    async def main() -> None:
+        hub, socket = WebSocketHub(max_connections=1), FakeSocket()
+        client = hub.add(socket)
+        with pytest.raises(ValueError, match="is in the hub already"):
+            await hub.serve(socket).__aenter__()
+        assert (client.closed, socket.goodbye, hub.stats().refused) == (False, None, 0)
+        await client.close()
+
+    run(main())
+
+
+def test_what_is_refused_is_not_accepted() -> None:
+    class Slow(FakeSocket):
+        opened = 0
+
+        async def open(self) -> None:
+            self.opened += 1
+            await asyncio.sleep(1)
+
+    async def main() -> None:
+        hub, socket = WebSocketHub(), Slow()
+        with pytest.raises(TypeError, match="a group must be a str"):
+            await hub.serve(socket, [1]).__aenter__()  # type: ignore[list-item]
+        assert socket.opened == 0
+        # Two that serve the same one.
+        first = asyncio.create_task(hub.serve(socket).__aenter__())
+        await settle()
+        with pytest.raises(ValueError, match="is in the hub already"):
+            await hub.serve(socket).__aenter__()
+        with pytest.raises(ValueError, match="is in the hub already"):
+            hub.add(socket)
+        await (await first).close()
+        assert socket.opened == 1
+
+    run(main())
+
+
 def test_a_socket_is_in_a_hub_once() -> None:
     async def main() -> None:
         hub, socket = WebSocketHub(), FakeSocket()

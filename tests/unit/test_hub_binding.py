@@ -82,6 +82,7 @@ def test_two_tasks_cannot_receive_at_once() -> None:
         ({"queue": 0}, ValueError, "queue must be >= 1"),
         ({"on_slow": "wait"}, ValueError, "on_slow must be one of 'drop_oldest'"),
         ({"ping": "x"}, TypeError, "ping must be callable"),
+        ({"ping": asyncio.sleep}, TypeError, "ping must be a plain function"),
         ({"timer": 1}, TypeError, "timer"),
         ({"name": 1}, TypeError, "name"),
     ],

@@ -9,7 +9,7 @@ from tests.hubs import AsgiSocket, FakeSocket, accounts, each_kind
 from tests.loading import settle
 from tests.steps import run
 
-from penstock import WebSocketHub
+from penstock import WebSocketHub, deadline
 from penstock.errors import (
     ClosedError,
 )
@@ -105,6 +105,52 @@ def test_aclose_drops_those_that_do_not_say_goodbye(kind: type[AsgiSocket]) -> N
         assert (stats.closed_hub, stats.aborted, stats.unsent) == (3, 2, 1)
         await hub.aclose()
         accounts(hub)
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", ["close", "aclose"])
+def test_without_a_timeout_it_takes_as_long_as_it_takes(end: str) -> None:
+    async def main() -> None:
+        hub, socket, loop = WebSocketHub(), FakeSocket(), asyncio.get_running_loop()
+        client = hub.add(socket)
+        socket.freezes()
+        hub.broadcast("a")
+        hub.broadcast("b")
+        loop.call_later(100_000, socket.thaws)
+        await getattr(hub, end)(timeout=None)
+        assert (socket.sent, socket.goodbye) == (["a", "b"], (1001, "going away"))
+        assert (client.cause, socket.aborted, hub.stats().aborted) == ("hub", 0, 0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", ["close", "aclose"])
+def test_a_deadline_ends_the_wait_for_goodbyes(end: str) -> None:
+    async def main() -> None:
+        hub, socket, loop = WebSocketHub(), FakeSocket(), asyncio.get_running_loop()
+        hub.add(socket)
+        socket.freezes()
+        start = loop.time()
+        with deadline(3):
+            await getattr(hub, end)(timeout=None)
+        assert loop.time() - start == pytest.approx(3)
+        assert socket.aborted == 1
+
+    run(main())
+
+
+def test_a_closing_that_takes_as_long_as_it_takes_can_be_cut_short() -> None:
+    async def main() -> None:
+        hub, socket = WebSocketHub(), FakeSocket()
+        hub.add(socket)
+        socket.freezes()
+        closing = asyncio.create_task(hub.aclose(timeout=None))
+        await asyncio.sleep(100_000)
+        assert socket.aborted == 0
+        await hub.aclose(timeout=0)
+        await closing
+        assert (socket.aborted, hub.stats().closing) == (1, 0)
 
     run(main())
 

@@ -18,12 +18,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
+from tests.hubs import FakeSocket
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
 from penstock import WebSocketHub
-from penstock.errors import LimitExceeded
+from penstock.errors import ClosedError, LimitExceeded
 
 Handler = Callable[[Any], Awaitable[None]]
 #: Seconds in which everything here has happened long ago.
@@ -261,6 +262,45 @@ def test_aiohttp_must_be_prepared() -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="must be prepared first"):
             WebSocketHub().add(aiohttp.web.WebSocketResponse())
+
+    asyncio.run(main())
+
+
+@each_server
+def test_what_is_refused_is_as_it_was(kind: str) -> None:
+    states: list[dict[str, object]] = []
+    read = {"websockets": "recv", "aiohttp": "receive", "starlette": "receive"}[kind]
+
+    async def handle(websocket: Any) -> None:
+        full, closed, hub = WebSocketHub(max_connections=1), WebSocketHub(), WebSocketHub()
+        full.add(FakeSocket())
+        await closed.aclose()
+        states.append(dict(vars(websocket)))
+        with pytest.raises(TypeError, match="a group must be a str"):
+            await hub.serve(websocket, [1]).__aenter__()  # type: ignore[list-item]
+        states.append(dict(vars(websocket)))
+        if kind == "starlette":
+            await websocket.accept()
+        states.append(dict(vars(websocket)))
+        with pytest.raises(LimitExceeded):
+            full.add(websocket)
+        with pytest.raises(ClosedError):
+            closed.add(websocket)
+        with pytest.raises(TypeError, match="a group must be a str"):
+            hub.add(websocket, [1])  # type: ignore[list-item]
+        states.append(dict(vars(websocket)))
+        await getattr(websocket, read)()
+
+    async def main() -> None:
+        async with (
+            asyncio.timeout(LIMIT),
+            SERVERS[kind](handle) as url,
+            connect(url, ping_interval=None) as websocket,
+        ):
+            await (await websocket.ping())
+            await websocket.send("x")
+        assert states[0] == states[1]
+        assert states[2] == states[3]
 
     asyncio.run(main())
 

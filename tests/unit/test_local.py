@@ -155,11 +155,11 @@ def test_the_early_refresh_does_not_come_before_the_end_of_the_first_tier(l1: Ti
 
 
 def test_jitter_shortens_the_time_in_the_first_tier(monkeypatch: pytest.MonkeyPatch) -> None:
-    l1 = Tier1(jitter=0.2)
+    l1 = Tier1()
     monkeypatch.setattr(_local.random, "random", lambda: 0.5)
-    l1.fill(l1_ttl=10.0)
+    l1.fill(l1_ttl=10.0, jitter=0.2)
     assert l1.cache.ttl_of("key") == pytest.approx(9.0)
-    l1.fill()
+    l1.fill(jitter=0.2)
     assert l1.cache.ttl_of("key") == 60.0
 
 

@@ -45,6 +45,18 @@ def test_the_example_of_the_documentation(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_no_maxsize_is_a_memory_without_limit() -> None:
+    async def main() -> None:
+        cache = tiered_caches({"a": {"maxsize": None}})["a"]
+        assert await cache.set_many(dict.fromkeys(map(str, range(20_000)), 1))
+        assert await cache.get("0") == 1
+        assert cache.stats().l1.maxsize is None
+        assert cache._local.cache.name == "a.l1"
+        await cache.aclose()
+
+    asyncio.run(main())
+
+
 def test_caches_in_one_file_do_not_see_each_other(tmp_path: Path) -> None:
     async def main() -> None:
         where = f"sqlite:{tmp_path / 'caches.db'}"

@@ -159,6 +159,41 @@ def test_what_is_no_longer_valid_is_not_saved(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_stands_in_while_its_loader_fails_is_not_saved(tmp_path: Path) -> None:
+    async def fail(key: str) -> None:
+        raise LookupError(key)
+
+    async def main() -> None:
+        path, timer = tmp_path / "l1", Clock()
+        cache = make(ttl=10, stale_for=100, throttle=30, timer=timer, clock=timer)
+        await cache.set("stale", 1)
+        timer.advance(11)
+        assert await cache.get_or_load("stale", fail) == 1
+        assert await cache.get("stale") == 1  # for 30 s
+        assert await cache.save(path) == 0
+
+    asyncio.run(main())
+
+
+def test_what_got_stale_meanwhile_may_stand_in_and_does_not_count(tmp_path: Path) -> None:
+    async def fail(key: str) -> None:
+        raise LookupError(key)
+
+    async def main() -> None:
+        path, clock = tmp_path / "l1", Clock()
+        cache = make(ttl=10, stale_for=100, clock=clock)
+        await cache.set("short", 1)
+        await cache.set("long", 2, ttl=100)
+        assert await cache.save(path) == 2
+        clock.advance(11)
+        cache = make(ttl=10, stale_for=100, clock=clock)
+        assert await cache.restore(path) == 1
+        assert await cache.get_many(["short", "long"]) == {"long": 2}
+        assert await cache.get_or_load("short", fail) == 1
+
+    asyncio.run(main())
+
+
 def test_cached_errors_are_not_saved(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def fail(key: str) -> None:
         raise LookupError(key)

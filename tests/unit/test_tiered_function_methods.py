@@ -56,9 +56,20 @@ class Service:
         self.calls.append("summary")
         return "all"
 
+    table = "services"
+
+    @cache.cached(tags=["{self.table}"])
+    async def row(self, number: int) -> str:
+        return f"{number} of {self.table}"
+
 
 class Child(Service):
     """Inherits everything."""
+
+    table = "children"
+
+    async def row_above(self, number: int) -> str:
+        return await super().row(number)
 
 
 @pytest.fixture(autouse=True)
@@ -73,11 +84,54 @@ async def _clear() -> None:
 def test_self_is_no_part_of_the_key() -> None:
     async def main() -> None:
         one, other = Service(), Service()
-        assert await one.load(1) == await other.load(1) == await Child().load(1) == 1
-        assert await Service.load(one, 1) == 1
+        assert await one.load(1) == await other.load(1) == await Service.load(one, 1) == 1
         assert (one.calls, other.calls) == ([1], [])
         assert one.load.key(1) == Service.load.key(one, 1)
         assert await one.odd(1) == await other.odd(1) == 1
+
+    run(main())
+
+
+def test_subclasses_do_not_share_results() -> None:
+    async def main() -> None:
+        for _ in range(2):
+            assert await Service().row(1) == await Service.row(Service(), 1) == "1 of services"
+            assert await Child().row(1) == await Service.row(Child(), 1) == "1 of children"
+            assert await Child().row_above(1) == "1 of children"
+
+    run(main())
+
+
+def test_what_is_done_to_a_method_reaches_those_it_is_about() -> None:
+    def count() -> int:
+        stats = Service.row.stats()
+        return stats.runs + stats.bypassed
+
+    async def ask() -> int:
+        before = count()
+        assert [await Service().row(1), await Child().row(1)] == ["1 of services", "1 of children"]
+        return count() - before
+
+    async def main() -> None:
+        assert [await ask(), await ask()] == [2, 0]
+        for forget, gone in [
+            (lambda: Child().row.invalidate(1), 1),
+            (lambda: Child.row.invalidate(Child(), 1), 1),
+            (lambda: Service.row.invalidate(Service(), 1), 1),
+            (Child.row.invalidate_all, 2),
+            (Service().row.invalidate_all, 2),
+            (lambda: cache.invalidate_tags("children"), 1),
+        ]:
+            assert await forget()
+            assert [await ask(), await ask()] == [gone, 0]
+        assert await Child().row.refresh(1) == "1 of children"
+        assert await ask() == 0
+        Child().row.disable()
+        assert not Service.row.enabled
+        assert await ask() == 2
+        Service.row.enable()
+        assert await ask() == 0
+        assert Child().row.stats() == Service().row.stats() == Service.row.stats()
 
     run(main())
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import copy
 import functools
+import gc
 import inspect
 import pickle
+import re
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.steps import run
 
 from penstock import TieredCache
+from penstock.caching import _function_claims
 
 if TYPE_CHECKING:
     from penstock.caching import TieredFunction
@@ -60,9 +64,58 @@ def test_functions_that_were_made_in_a_function_need_a_prefix() -> None:
         return load
 
     first = make(1)
-    with pytest.raises(ValueError, match=r"make\.<locals>\.load"):
+    with pytest.raises(ValueError, match=r"make\.<locals>\.load.* prefix="):
         make(2)
     assert first.name.endswith("make.<locals>.load")
+
+
+async def add(one: int, other: int) -> int:
+    return one + other
+
+
+def closures() -> list[Any]:
+    def close_over(number: int) -> Any:
+        async def load(other: int) -> int:
+            return number + other
+
+        return load
+
+    return [close_over(1), close_over(2)]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        closures,
+        lambda: [functools.partial(add, number) for number in (1, 2)],
+        lambda: [Calls().load, Calls().load],
+        lambda: [Calls().load, Calls.load],
+    ],
+    ids=["closures", "partials", "bound methods", "a bound method and its function"],
+)
+@pytest.mark.parametrize("options", [{}, {"prefix": "own"}])
+def test_a_prefix_is_that_of_a_function_that_is_gone(make: Any, options: dict[str, Any]) -> None:
+    cache = TieredCache(ttl=60)
+    one, other = make()
+    name = cache.cached(one, **options).name
+    del one
+    gc.collect()  # what it has returned is there as before
+    with pytest.raises(ValueError, match=rf"prefix '{re.escape(name)}' .* prefix="):
+        cache.cached(other, **options)
+    with pytest.raises(ValueError, match="overlap"):
+        cache.cached(other, prefix=f"{name}:more")
+    assert cache.cached(other, prefix=f"{name} too").name == f"{name} too"
+
+
+def test_prefixes_of_a_cache_that_is_gone_are_forgotten() -> None:
+    cache = TieredCache(ttl=60)
+    cache.cached(add, prefix="a:b:c")
+    gone = weakref.ref(cache)
+    known = len(_function_claims._claims)
+    del cache
+    gc.collect()
+    assert gone() is None
+    assert len(_function_claims._claims) < known
 
 
 def test_what_is_called_self_is_no_self_outside_a_class() -> None:
@@ -84,6 +137,11 @@ def test_a_function_may_be_defined_again() -> None:
     exec(text, names)
     assert kept is not names["load"]
     assert kept.key(1) == names["load"].key(1)
+    names["load"] = kept = None
+    gc.collect()
+    exec(text, names)  # also when those before are gone
+    with pytest.raises(ValueError, match=r"that of another function, reloaded\.load"):
+        exec("@cache.cached(prefix='reloaded.load')\nasync def other(n): ...", names)
 
 
 def test_what_is_no_coroutine_function_is_refused() -> None:
@@ -169,7 +227,7 @@ def test_prefixes_do_not_overlap(one: str, other: str) -> None:
         return name
 
     first = cache.cached(function, prefix=one)
-    with pytest.raises(ValueError, match="overlap"):
+    with pytest.raises(ValueError, match=f"'{other}' and '{one}', that of .*function, overlap"):
         cache.cached(function, prefix=other)
     others = [cache.cached(function, prefix=prefix) for prefix in ("users", "use")]
     assert [each.name for each in (first, *others)] == [one, "users", "use"]

@@ -134,6 +134,8 @@ def test_value_that_comes_after_its_lease_was_given_to_another_one_is_not_kept()
             assert await slow == "k 1"
             await settle(30)
             assert one.stored("k") == ["k 2"]
+            # He was told before he had it: without this it would be served here for its whole ttl.
+            assert [await each.cache.get("k") for each in (one, two)] == ["k 2"] * 2
 
     run(main())
 
@@ -301,5 +303,61 @@ def test_who_is_woken_asks_at_once() -> None:
                 await first
             assert await second == "k"
             assert now() - started == pytest.approx(1)
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["fails", "is not kept"])
+def test_what_is_not_to_be_had_is_waited_for_once(how: str) -> None:
+    async def main() -> None:
+        async with Processes(16, cache_if=lambda value: value is not None) as tiers:
+            calls = []
+
+            async def load(_: str) -> None:
+                calls.append(now())
+                await asyncio.sleep(0.05)
+                if how == "fails":
+                    raise Oops
+
+            started = now()
+            asked = [each.cache.get_or_load("k", load) for each in tiers]
+            results = await asyncio.gather(*asked, return_exceptions=True)
+            assert all(result is None or isinstance(result, Oops) for result in results)
+            assert now() - started == pytest.approx(0.1)
+            assert calls == [started] + [pytest.approx(started + 0.05)] * 15
+
+    run(main())
+
+
+def test_what_is_loaded_after_a_lease_that_has_ended_by_itself_is_waited_for() -> None:
+    async def main() -> None:
+        async with Processes(4) as tiers:
+            await tiers[0].stores[0].acquire("k", 5)  # by a process that has died since
+            calls = []
+
+            async def load(key: str) -> str:
+                calls.append(key)
+                await asyncio.sleep(1)
+                return key
+
+            assert [await each for each in [t.cache.get_or_load("k", load) for t in tiers]] == [
+                "k"
+            ] * 4
+            assert calls == ["k"]
+
+    run(main())
+
+
+def test_what_somebody_has_deleted_since_is_no_reason_to_forget_what_was_loaded() -> None:
+    async def main() -> None:
+        async with Processes(1) as (one,):
+            load = HeldLoader()
+            call = one.cache.get_or_load("k", load)
+            await settle(30)
+            one.shared[0].remove("k")  # unheard
+            load.release()
+            assert await call == "k 1"
+            await settle(30)
+            assert (one.in_memory("k"), one.stored("k")) == ("k 1", ["nothing"])
 
     run(main())

@@ -51,9 +51,10 @@ def test_closing_waits_for_what_is_on_its_way() -> None:
     run(main())
 
 
-def test_closed_cache_refuses_calls() -> None:
+@pytest.mark.parametrize("stores", [0, 1])
+def test_closed_cache_refuses_calls(stores: int) -> None:
     async def main() -> None:
-        tiers = Tiers()
+        tiers = Tiers(stores)
         cache: Any = tiers.cache
         await cache.set("k", 1)
         assert not cache.closed
@@ -66,10 +67,14 @@ def test_closed_cache_refuses_calls() -> None:
             lambda: cache.set("k", 1),
             lambda: cache.set_many({"k": 1}),
             lambda: cache.delete("k"),
+            lambda: cache.delete_many([*"k"]),
+            lambda: cache.invalidate_tags("t"),
             cache.clear,
         ]:
             with pytest.raises(ClosedError, match="the TieredCache is closed"):
                 await call()
+        assert cache._local.cache.peek("k") is None
+        assert cache.stats().sets == 1
 
     run(main())
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.loading import settle
-from tests.steps import run
+from tests.loading import Source, settle
+from tests.steps import now, run
 from tests.stores import MemoryStore, Tiers
 
 from penstock import Cache, TieredCache, _components
@@ -95,7 +95,7 @@ def test_durations_may_be_timedeltas() -> None:
     )
     options = cache._options
     assert (options.ttl, options.l1_ttl, options.stale_for) == (60, 5, 3600)
-    assert cache._core.settings.throttle == 0
+    assert options.throttle == 0
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,9 @@ def test_durations_may_be_timedeltas() -> None:
         ({"ttl": 0}, ValueError, "ttl must be > 0"),
         ({"tags": "abc"}, TypeError, "tags must be several str, got the str 'abc'"),
         ({"tags": [None]}, TypeError, "tags must be str, got NoneType"),
-        ({"jitter": 0.5}, TypeError, "there is no option 'jitter', only cache_if, early_refresh"),
+        ({"jitter": 1.0}, ValueError, "jitter must be >= 0 and < 1"),
+        ({"throttle": -1}, ValueError, "throttle must be > 0"),
+        ({"backplane": 1}, TypeError, "there is no option 'backplane', only cache_if, early_"),
         ({"negative_errors": KeyError}, ValueError, "needs negative_ttl"),
     ],
 )
@@ -119,6 +121,65 @@ def test_wrong_options_of_calls_are_refused(
             with pytest.raises(error, match=text):
                 await tiers.cache.get_or_load_many([*"ab"], list, **options)
             assert tiers.cache._loads.flights == {}
+
+    run(main())
+
+
+def test_lives_are_shortened_by_the_jitter_of_a_call() -> None:
+    async def main() -> None:
+        async with Tiers(ttl=100) as tiers:
+            cache, records = tiers.cache, tiers.shared[0].records
+            for number in range(50):
+                await cache.set(f"set {number}", 1, jitter=0.5)
+                await cache.get_or_load(f"load {number}", str, jitter=0.5)
+                await cache.get_or_load(
+                    f"own {number}", lambda _: Loaded(1, ttl=50), jitter=0.5, l1_ttl=20
+                )
+            await cache.set("plain", 1)
+            await settle()
+            for what, longest in ("set", 100), ("load", 100), ("own", 50):
+                ttls = {records[f"{what} {number}"].ttl for number in range(50)}
+                assert len(ttls) > 25
+                assert all(ttl is not None and longest / 2 <= ttl <= longest for ttl in ttls)
+            entries = [cache._local.peek(f"own {number}") for number in range(50)]
+            lives = {entry.note.fresh_until for entry in entries if entry is not None}
+            assert len(lives) > 25
+            assert all(10 <= life - now() <= 20 for life in lives)
+            assert records["plain"].ttl == 100
+
+    run(main())
+
+
+def test_time_in_memory_of_what_a_store_has_is_shortened_too() -> None:
+    async def main() -> None:
+        async with Tiers(l1_ttl=20, jitter=0.5) as tiers:
+            keys = [str(number) for number in range(50)]
+            await tiers.cache.set_many(dict.fromkeys(keys, 1))
+            tiers.cache._local.clear()
+            for key in keys:
+                assert await tiers.cache.get(key) == 1
+            entries = [tiers.cache._local.peek(key) for key in keys]
+            lives = {entry.note.fresh_until for entry in entries if entry is not None}
+            assert len(lives) > 25
+            assert all(10 <= life - now() <= 20 for life in lives)
+
+    run(main())
+
+
+def test_throttle_of_a_call() -> None:
+    async def main() -> None:
+        async with Tiers(ttl=10, stale_for=100, throttle=30) as tiers:
+            source = Source()
+            await tiers.cache.set("k", "old")
+            await asyncio.sleep(11)
+            source.fails = True
+            for _ in range(3):
+                assert await tiers.cache.get_or_load("k", source, throttle=5) == "old"
+            assert len(source.calls) == 1
+            await asyncio.sleep(6)
+            assert await tiers.cache.get_or_load("k", source, throttle=0) == "old"
+            assert await tiers.cache.get_or_load("k", source) == "old"
+            assert len(source.calls) == 3
 
     run(main())
 

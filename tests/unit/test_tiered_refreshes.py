@@ -10,6 +10,8 @@ from tests.loading import HeldLoader, settle
 from tests.steps import run
 from tests.stores import Tiers
 
+from penstock.caching import Loaded
+
 
 class Oops(Exception):
     pass
@@ -99,6 +101,39 @@ def test_what_is_good_outlives_a_refresh_that_fails() -> None:
                 with pytest.raises(Oops):
                     await cache.get_or_load("k", fail)
             assert cache.stats().load_failures == 3
+
+    run(main())
+
+
+async def cancelled(_: str) -> str:
+    raise asyncio.CancelledError  # as of a task that somebody else has cancelled
+
+
+@pytest.mark.parametrize(
+    ("load", "options"),
+    [
+        (lambda _: None, {"cache_if": lambda value: value is not None}),
+        (lambda _: Loaded(2, cache=False), {}),
+        (lambda _: Loaded(2, ttl=0), {}),
+        (cancelled, {}),
+    ],
+    ids=["cache_if", "Loaded", "ttl", "cancelled"],
+)
+def test_refresh_whose_result_is_not_kept_is_put_off(load: Any, options: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with Tiers(refresh_after=10, throttle=5, **options) as tiers:
+            cache = tiers.cache
+            await cache.set("k", 1)
+            await asyncio.sleep(11)
+            for refreshes in (1, 2):
+                for _ in range(3):
+                    assert await cache.get_or_load("k", load) == 1
+                    await settle(30)
+                assert cache.stats().refreshes == refreshes
+                await asyncio.sleep(6)
+            assert await cache.get_or_load("k", lambda _: 3) == 1
+            await settle(30)
+            assert await cache.get("k") == 3
 
     run(main())
 

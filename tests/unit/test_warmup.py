@@ -143,6 +143,30 @@ def test_progress_that_raises_ends_it_all() -> None:
     run(main())
 
 
+async def of_a_cancelled_task() -> None:
+    task = asyncio.create_task(sleep(9))
+    await asyncio.sleep(1)
+    task.cancel()
+    await task
+
+
+def test_what_waits_for_something_cancelled_has_failed() -> None:
+    async def main() -> None:
+        loaders = {"bad": of_a_cancelled_task, "good": partial(sleep, 2)}
+        report = await warmup(loaders, concurrency=1)
+        assert list(report.loaded) == ["good"]
+        assert [repr(error) for error in report.failed.values()] == [
+            "RuntimeError(\"loading 'bad' was cancelled\")"
+        ]
+        assert isinstance(report.failed["bad"].__cause__, asyncio.CancelledError)
+        held = HeldLoader()
+        with pytest.raises(RuntimeError, match="'bad' was cancelled"):
+            await warmup({"bad": of_a_cancelled_task, "slow": held}, on_error="raise")
+        assert held.cancelled == [1]
+
+    run(main())
+
+
 def test_nothing_to_do_is_no_error() -> None:
     report = run(warmup({}))
     assert (report.ok, report.total) == (True, 0)
@@ -155,6 +179,7 @@ def test_nothing_to_do_is_no_error() -> None:
         ({"loaders": {1: sleep}}, TypeError, "names of loaders must be str, got int"),
         ({"loaders": {"a": 1}}, TypeError, "loader 'a' must be callable, got int"),
         ({"progress": 1}, TypeError, "progress must be callable, got int"),
+        ({"progress": sleep}, TypeError, "progress must be a plain function, got a coroutine"),
         ({"concurrency": 0}, ValueError, "concurrency must be >= 1, got 0"),
         ({"concurrency": "8"}, TypeError, "concurrency must be an int, got str"),
         ({"timeout": 0}, ValueError, "timeout must be > 0"),

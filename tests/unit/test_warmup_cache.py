@@ -123,13 +123,35 @@ def test_what_the_stores_have_is_not_loaded(tmp_path: Path) -> None:
         ({"keys": [1]}, "keys must be str, got int"),
         ({"loader": 5}, "loader must be callable, got int"),
         ({"progress": 5}, "progress must be callable, got int"),
+        ({"progress": Loader()}, "progress must be a plain function, got a coroutine function"),
         ({"concurrency": None}, "concurrency must be an int, got NoneType"),
+        ({"tll": 5}, "there is no option 'tll'"),
+        ({"ttl": "5"}, "ttl"),
     ],
 )
 def test_wrong_arguments_are_refused_at_once(arguments: dict[str, Any], message: str) -> None:
     usual: dict[str, Any] = {"keys": ["a"], "loader": Loader()}
     with pytest.raises(TypeError, match=message):
         TieredCache(ttl=60).warmup(**(usual | arguments))
+
+
+def test_a_load_that_is_cancelled_has_failed() -> None:
+    async def main() -> None:
+        async def load(key: str) -> str:
+            if key == "bad":
+                raise asyncio.CancelledError
+            return key
+
+        report = await TieredCache(ttl=60).warmup(["bad", "good"], load, concurrency=1)
+        assert (list(report.loaded), list(report.failed)) == (["good"], ["bad"])
+
+    run(main())
+
+
+def test_options_out_of_range_are_refused_at_once() -> None:
+    for background in (False, True):
+        with pytest.raises(ValueError, match="ttl must be > 0"):
+            TieredCache(ttl=60).warmup(["a"], Loader(), background=background, ttl=-1)
 
 
 def test_cancelled_at_any_step_it_leaves_nothing_behind() -> None:

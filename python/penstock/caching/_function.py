@@ -21,10 +21,10 @@ from typing import (
     cast,
     overload,
 )
-from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from penstock import _components
 from penstock._backend import Ready
+from penstock.caching._function_claims import claim
 from penstock.caching._function_keys import ArgumentKeys
 from penstock.caching._function_method import TieredMethod
 from penstock.caching._function_options import (
@@ -53,11 +53,6 @@ S = TypeVar("S")
 
 #: The length of a call that has not run its function.
 _ASKED: Final = 3
-
-#: The functions of each cache by their prefixes: two with the same one would share results.
-_taken: Final[
-    WeakKeyDictionary[TieredCache, WeakValueDictionary[str, TieredFunction[..., Any]]]
-] = WeakKeyDictionary()
 
 
 class TieredDecorator(Protocol):
@@ -145,14 +140,15 @@ class TieredFunction(Generic[P, R]):
         self._misses = self._errors = self._bypassed = self._runs = self._failures = 0
         self._run_seconds = 0.0
         _dress(self, fn)
-        _claim(cache, self._prefix, self)
+        claim(cache, self._prefix, fn)
         if cache.name:
             _components.enter(self)
 
     def _set_keys(self, skip: int) -> None:
         signature = signature_of(self._func, skip=skip)
         name = name_of(self._func)
-        self._keys = ArgumentKeys(self._prefix, name, signature, self._key, skip)
+        home = f"{self._func.__module__}.{name.rpartition('.')[0]}" if skip else ""
+        self._keys = ArgumentKeys(self._prefix, name, signature, self._key, skip, home)
         #: Keys of calls with one argument, where that is all that a call has.
         self._known = {} if skip else self._keys.remembered
 
@@ -356,34 +352,3 @@ def _dress(made: TieredFunction[..., Any], fn: Callable[..., object]) -> None:
         inspect.markcoroutinefunction(made)
     else:
         made._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)  # type: ignore[attr-defined]
-
-
-def _claim(cache: TieredCache, prefix: str, made: TieredFunction[..., Any]) -> None:
-    """Refuse a second function under one prefix: equal arguments would be taken for one call."""
-    functions = _taken.setdefault(cache, WeakValueDictionary())
-    there = functions.get(prefix)
-    if there is not None and not _is_again(there, made):
-        what = f"prefix {prefix!r} of this cache is that of {there.__wrapped__!r}"
-        raise ValueError(f"{what}; give {made.__wrapped__!r} a prefix= of its own")
-    for other, each in list(functions.items()):
-        # So would be a key of one, where it has a colon, for one of the other.
-        if other != prefix and _overlap(other, prefix):
-            what = f"prefix {prefix!r} and {other!r}, that of {each.__wrapped__!r}, overlap"
-            raise ValueError(f"{what}: none may begin with another one and a colon")
-    functions[prefix] = made
-
-
-def _overlap(one: str, other: str) -> bool:
-    return one.startswith(f"{other}:") or other.startswith(f"{one}:")
-
-
-def _is_again(one: TieredFunction[..., Any], other: TieredFunction[..., Any]) -> bool:
-    """Whether it is the same function once more: its module was imported anew."""
-    if any(_has_state(each.__wrapped__) for each in (one, other)):
-        return False
-    return (one.__module__, one.__qualname__) == (other.__module__, other.__qualname__)
-
-
-def _has_state(fn: Callable[..., object]) -> bool:
-    """Whether another one of that name may do something else: it is bound to objects."""
-    return not inspect.isfunction(fn) or bool(fn.__closure__)

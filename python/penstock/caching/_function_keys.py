@@ -150,9 +150,12 @@ class ArgumentKeys:
         signature: Of its arguments, without self.
         key: key(*args, **kwargs), which gets self too, in place of the arguments.
         skip: 1 where the first argument is self or a class, else 0.
+        home: Module and name of the class that defines it, where there is one.
     """
 
-    __slots__ = ("_function", "_key", "_prefix", "_signature", "remembered", "skip")
+    __slots__ = (
+        "_function", "_home", "_key", "_owner", "_prefix", "_signature", "remembered", "skip"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -161,6 +164,7 @@ class ArgumentKeys:
         signature: inspect.Signature,
         key: Callable[..., object] | None,
         skip: int,
+        home: str = "",
     ) -> None:
         self._prefix = f"{prefix}:"
         self._function = function
@@ -169,6 +173,9 @@ class ArgumentKeys:
         #: By arguments and their types; none where key= says what identifies a call.
         self.remembered: dict[tuple[object, ...], str] = {}
         self.skip = skip
+        self._home = f"O{home}"
+        #: The class of that name, once an object of it was seen.
+        self._owner: type | None = None
 
     def of(self, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
         """
@@ -182,10 +189,10 @@ class ArgumentKeys:
         """
         if self._key is not None:
             return self._prefix + self._chosen(self._key(*args, **kwargs))
+        whose = ""
         if self.skip and args:
-            if isinstance(args[0], type):  # of a class method: others inherit it
-                content = _type(b"C", args[0]) + self._bound(args[1:], kwargs)
-                return self._prefix + _hash(content)
+            if type(args[0]) is not self._owner:
+                whose = self._whose(args[0])
             args = args[1:]
         flat: tuple[object, ...]
         if kwargs:
@@ -194,14 +201,35 @@ class ArgumentKeys:
             flat = (args[0], type(args[0]))
         else:
             flat = (*args, *map(type, args))
+        if whose:
+            flat = (flat, whose)
         try:
             found = self.remembered.get(flat)
         except TypeError:  # not hashable
-            return self._prefix + _hash(self._bound(args, kwargs))
-        if found is not None:
-            return found
-        made = self._prefix + _hash(self._bound(args, kwargs))
-        if all(map(_is_plain, args)) and all(map(_is_plain, kwargs.values())):
+            found = None
+        return self._make(flat, whose, args, kwargs) if found is None else found
+
+    def _whose(self, first: object) -> str:
+        """Return what tells subclasses apart; nothing for objects of the class that defines it."""
+        if isinstance(first, type):
+            return f"C{first.__module__}.{first.__qualname__}"
+        cls = type(first)
+        name = f"O{cls.__module__}.{cls.__qualname__}"
+        if name != self._home:
+            return name
+        self._owner = cls
+        return ""
+
+    def _make(
+        self,
+        flat: tuple[object, ...],
+        whose: str,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+    ) -> str:
+        content = _text(whose[:1].encode(), whose[1:]) if whose else b""
+        made = self._prefix + _hash(content + self._bound(args, kwargs))
+        if all(map(_is_plain, (*args, *kwargs.values()))):
             if len(self.remembered) >= _REMEMBERED:
                 self.remembered.clear()
             self.remembered[flat] = made

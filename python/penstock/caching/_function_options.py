@@ -35,9 +35,11 @@ class FunctionOptions(TypedDict, total=False):
     enabled: bool
     ttl: Seconds | EllipsisType | None
     l1_ttl: Seconds | EllipsisType | None
+    jitter: float | EllipsisType
     stale_for: Seconds | EllipsisType
     refresh_after: Seconds | EllipsisType | None
     early_refresh: float | EllipsisType
+    throttle: Seconds | EllipsisType
     soft_timeout: Seconds | EllipsisType | None
     hard_timeout: Seconds | EllipsisType | None
     negative_ttl: Seconds | EllipsisType | None

@@ -56,7 +56,6 @@ class Local:
     Args:
         cache: Where the entries are.
         front: Whose epoch is changed, so that entries are looked at again before they are served.
-        jitter: Share by which each *l1_ttl* is shortened at random at most.
         timer: The clock of *cache*.
         clock: Wall clock, for the age of records.
         max_keys: How many dropped keys are remembered.
@@ -71,7 +70,6 @@ class Local:
         "_floor",
         "_flushed",
         "_front",
-        "_jitter",
         "_marked",
         "_ruled",
         "_rules",
@@ -88,7 +86,6 @@ class Local:
         cache: Cache[str, Entry],
         front: Front,
         *,
-        jitter: float = 0.0,
         timer: Callable[[], float] = time.monotonic,
         clock: Callable[[], float] = time.time,
         max_keys: int = 10_000,
@@ -100,7 +97,6 @@ class Local:
         #: How many invalidations there were.
         self.seq = 0
         self._front = front
-        self._jitter = jitter
         self._epoch = front._epoch
         #: Each returns the oldest token of what is under way, or None: so long marks must last.
         self.opened: list[Callable[[], int | None]] = []
@@ -111,6 +107,8 @@ class Local:
         self._marked = self._ruled = 0
         # What has an older token is not even a fallback; and is nothing but one.
         self._floor = self._flushed = 0
+        for key, _ in self.entries():  # of another one, whose tokens mean nothing here
+            self._pop(key)
 
     def token(self) -> int:
         """Return what to take before something is read or loaded, and to give to `fill`."""
@@ -123,6 +121,7 @@ class Local:
         token: int,
         *,
         l1_ttl: float | None = None,
+        jitter: float = 0.0,
         refresh_after: float | None = None,
         early: float = 0.0,
         revoked: bool = False,
@@ -136,6 +135,7 @@ class Local:
             record: What was read, loaded or set.
             token: What `token` returned before that.
             l1_ttl: Seconds after which the next tier is asked again, or None.
+            jitter: Share by which these are shortened at random at most.
             refresh_after: Seconds from its birth after which it is loaded anew, or None.
             early: Mean of the seconds by which it is loaded before its time is up, drawn at random.
             revoked: Whether somebody else knows that it must not be stored.
@@ -154,8 +154,8 @@ class Local:
         if usable <= 0.0:
             return None
         if l1_ttl is not None:
-            if self._jitter:
-                l1_ttl *= 1.0 - self._jitter * random.random()
+            if jitter:
+                l1_ttl *= 1.0 - jitter * random.random()
             fresh = min(l1_ttl, left)
         if throttle > 0.0 and fresh < throttle:
             fresh = soft = min(throttle, usable)

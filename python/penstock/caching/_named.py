@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from penstock._backend import Cache
 from penstock.caching._tiered import TieredCache
 
 if TYPE_CHECKING:
@@ -40,11 +41,12 @@ def tiered_caches(
     Make a `TieredCache` for each entry of *settings*.
 
     Args:
-        settings: By the name of the cache its settings: ``maxsize`` (entries in memory; 10,000),
-            ``store`` (see below), and ``ttl``, ``l1_ttl``, ``stale_for`` and the other options of
-            `TieredCache` that are numbers. Without ``ttl``, or with None, values are kept for ever.
-            A store is ``"sqlite:<path>"``, a Redis URL, or one of *stores* by its name; a list has
-            the nearest first. In a file or a server each cache has a namespace: its name.
+        settings: By the name of the cache its settings: ``maxsize`` (entries in memory; 10,000;
+            None: any number), ``store`` (see below), and ``ttl``, ``l1_ttl``, ``stale_for`` and the
+            other options of `TieredCache` that are numbers. Without ``ttl``, or with None, values
+            are kept for ever. A store is ``"sqlite:<path>"``, a Redis URL, or one of *stores* by
+            its name; a list has the nearest first. In a file or a server each cache has a
+            namespace: its name.
         stores: Stores that were made elsewhere. Each can serve one cache: a store has one
             namespace.
 
@@ -80,7 +82,9 @@ def _make(name: str, settings: Mapping[str, Any], known: _Stores) -> TieredCache
     options = {each: value for each, value in settings.items() if each in _OPTIONS}
     options.setdefault("ttl", None)
     if "maxsize" in settings:
-        options["l1"] = settings["maxsize"]
+        size = settings["maxsize"]
+        # Of a TieredCache it would be none at all, which nobody means by no limit.
+        options["l1"] = Cache(None, name=f"{name}.l1") if size is None else size
     # Last: they are what may be open.
     where = settings.get("store", [])
     addresses = [where] if isinstance(where, str) else where

@@ -107,7 +107,9 @@ def _choose(cache: TieredCache, limit: int | None) -> list[tuple[str, Record]]:
             break
         if type(entry.value) is Failure or local.state(entry, now) not in {"fresh", "refresh"}:
             continue
-        chosen.append((key, entry.note.record))
+        record = entry.note.record
+        if record.remaining(local.clock()) > 0.0:  # else it stands in while its loader fails
+            chosen.append((key, record))
     return chosen
 
 
@@ -190,9 +192,15 @@ async def _fill(cache: TieredCache, entries: list[tuple[str, Record]]) -> int:
     for number, (key, record) in enumerate(entries, 1):
         if local.cache.peek(key) is None:
             made = local.fill(
-                key, record, 0, l1_ttl=options.l1_ttl, refresh_after=options.refresh_after
+                key,
+                record,
+                0,
+                l1_ttl=options.l1_ttl,
+                jitter=options.jitter,
+                refresh_after=options.refresh_after,
             )
-            restored += made is not None
+            # What got stale meanwhile may stand in, but is not what is found there.
+            restored += made is not None and record.remaining(local.clock()) > 0.0
         if not number % _STEP:
             await asyncio.sleep(0)
     return restored

@@ -76,6 +76,7 @@ class TierBase:
         "leasing",
         "name",
         "notifying",
+        "refused",
     )
 
     def __init__(
@@ -114,6 +115,8 @@ class TierBase:
         #: Whether the store has leases, and whether it tells what other processes change.
         self.leasing = isinstance(store, Leasing)
         self.notifying = isinstance(store, Notifying)
+        #: How many fills the store has refused: something newer is there.
+        self.refused = 0
         self._ask_many = _prompt(store, self._timeout)
         #: How much is changed by one call: less if it took too long.
         self._size = _MOST

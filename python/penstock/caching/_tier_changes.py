@@ -75,7 +75,9 @@ class TierChanges(TierMissed):
     def _end_fill(self, lease: int, call: Call[list[bool]]) -> None:
         self._end_write(lease, call)
         if call.error is None:
-            self._counts.fills += sum(call.result)
+            filled = sum(call.result)
+            self._counts.fills += filled
+            self.refused += len(call.result) - filled
 
     async def set(
         self, items: Sequence[tuple[str, Record]], encoded: Sequence[bytes] | None = None

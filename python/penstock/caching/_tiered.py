@@ -17,7 +17,7 @@ from penstock.caching._tiered_core import Core
 from penstock.caching._tiered_fills import Fills
 from penstock.caching._tiered_loads import Loads
 from penstock.caching._tiered_options import check_options, check_settings, check_stores
-from penstock.caching._tiered_owners import check_free, take
+from penstock.caching._tiered_owners import check_free, leave, take
 from penstock.caching._tiered_reads import Reads
 from penstock.caching._tiered_stats import TIERED_CACHE_FIELDS, TieredStats, snapshot
 from penstock.caching._tiered_writes import Writes
@@ -55,8 +55,8 @@ class TieredCache(Calls):
         stores: The nearest first; the last one is the truth. They serve this cache alone, and are
             closed together with it. None: there is only memory.
         ttl: Seconds (or a timedelta) that a value is fresh, None for ever.
-        l1: How many values are kept in memory; or a `Cache` of one's own, with the same *timer*;
-            None: none are.
+        l1: How many values are kept in memory; or a `Cache` of one's own, with the same *timer*,
+            that serves no other cache; None: none are.
         l1_ttl: Seconds after which memory asks the stores again.
         jitter: Share of each ttl, below 1, by which it is shortened at random at most.
         refresh_after: Seconds after which a value is served as it is, and loaded anew in the
@@ -83,7 +83,8 @@ class TieredCache(Calls):
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: An argument is out of its range. A store serves another cache.
+        ValueError: An argument is out of its range. A store or *l1* serves another cache; a store
+            is closed.
 
     Cost: a hit in memory is a look-up in a `Cache`. Reads and writes of one tick are one call of
         each store. One event loop at a time, but for hits in memory.
@@ -123,16 +124,14 @@ class TieredCache(Calls):
         given = stale if stale_for is None else stale_for
         self._options = check_options(
             {
-                "ttl": ttl, "l1_ttl": l1_ttl, "refresh_after": refresh_after,
+                "ttl": ttl, "l1_ttl": l1_ttl, "jitter": jitter, "refresh_after": refresh_after,
                 "early_refresh": early_refresh, "stale_for": 0.0 if given is None else given,
-                "soft_timeout": soft_timeout, "hard_timeout": hard_timeout,
+                "throttle": throttle, "soft_timeout": soft_timeout, "hard_timeout": hard_timeout,
                 "negative_ttl": negative_ttl, "negative_errors": negative_errors,
                 "cache_if": cache_if, "lease": lease,
             }
         )  # fmt: skip
         settings = check_settings(
-            jitter=jitter,
-            throttle=throttle,
             completion_timeout=completion_timeout,
             store_timeout=store_timeout,
             backplane=backplane,
@@ -141,15 +140,13 @@ class TieredCache(Calls):
         check_timer(clock)
         check_name(name)
         check_stores(stores)
-        check_free(stores)
+        check_free(stores, l1)
         self._name = name
         self._timer = time.monotonic if timer is None else timer
         self._clock = clock
         cache = _first_tier(l1, timer, name)
         self._attach(cache)
-        self._local = Local(
-            cache, self, jitter=settings.jitter, timer=self._timer, clock=self._clock
-        )
+        self._local = Local(cache, self, timer=self._timer, clock=self._clock)
         self._tiers = [
             Tier(
                 store,
@@ -160,7 +157,7 @@ class TieredCache(Calls):
             )
             for store in stores
         ]
-        take(self._tiers)
+        take(self, (*stores, cache))
         for index, tier in enumerate(self._tiers):
             tier.place(self._tiers[:index], self._tiers[index + 1 :])
         core = Core(
@@ -349,6 +346,7 @@ class TieredCache(Calls):
         Cost: a task, which goes on if the caller is cancelled. Called again it waits for the same.
         """
         await self._closing.aclose(seconds_of(timeout))
+        leave(self, (*(tier.store for tier in self._tiers), self._local.cache))
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,12 +8,14 @@ import random
 from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Final
+from weakref import ref
 
 from penstock.stores._rules import EVERYTHING
 from penstock.stores._store import Notifying
 
 if TYPE_CHECKING:
-    from asyncio import Future, Task
+    from asyncio import AbstractEventLoop, Future, Task, TimerHandle
+    from collections.abc import Callable
 
     from penstock.caching._tiered_core import Core
     from penstock.caching._tiered_writes import Writes
@@ -28,6 +30,31 @@ _GATE: Final = 0.1
 #: Seconds between attempts to listen, before they are shortened at random.
 _FIRST: Final = 0.1
 _LAST: Final = 5.0
+#: Seconds that no loop lasts.
+_AGES: Final = 1e9
+
+
+class _End:
+    """
+    Tells of the end of an event loop, which alone holds it: closed, it lets go of all its timers.
+
+    Its tasks need not have been cancelled before.
+
+    Args:
+        loop: One.
+        tell: Is called then.
+    """
+
+    __slots__ = ("_tell",)
+
+    def __init__(self, tell: Callable[[], object]) -> None:
+        self._tell = tell
+
+    def __call__(self) -> None:
+        """Nobody waits for as long as that."""
+
+    def __del__(self) -> None:
+        self._tell()
 
 
 class Backplane:
@@ -39,7 +66,7 @@ class Backplane:
         writes: What brings it to the stores in front of those.
     """
 
-    __slots__ = ("_core", "_listening", "_stores", "_tasks", "_to_try", "_writes")
+    __slots__ = ("_core", "_end", "_listening", "_stores", "_tasks", "_to_try", "_writes")
 
     def __init__(self, core: Core, writes: Writes) -> None:
         self._core = core
@@ -53,6 +80,8 @@ class Backplane:
         self._listening: list[Notifying] = []
         #: How many stores have not been listened to for the first time.
         self._to_try = 0
+        #: Of the loop.
+        self._end: ref[TimerHandle] | None = None
         core.bound.append(self._begin)
 
     def _begin(self, old: object) -> object:
@@ -69,15 +98,48 @@ class Backplane:
             self._core.gate = gate = loop.create_future()
             self._to_try = len(self._stores)
             loop.call_later(min(_GATE, self._core.settings.store_timeout), _open, gate)
+            # Nobody listens from its end on, and hits do not ask whether there is a loop.
+            end = _End(self._core.local.flush)
+            self._end = ref(loop.call_later(_AGES, end, context=Context()))
             for index, store in self._stores:
-                task = loop.create_task(self._listen(index, store, gate), context=Context())
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._try(loop, index, store, gate)
         return begun
 
-    async def _listen(self, index: int, store: Notifying, gate: Future[None]) -> None:
+    def _try(
+        self,
+        loop: AbstractEventLoop,
+        index: int,
+        store: Notifying,
+        gate: Future[None],
+        is_first: bool = True,
+    ) -> None:
+        """Begin to listen to a store."""
+        if self._core.is_closing:
+            return
+        listening = self._listen(index, store, gate, is_first)
+        task = loop.create_task(listening, context=Context())
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._tried_once, loop, index, store, gate))
+
+    def _tried_once(
+        self,
+        loop: AbstractEventLoop,
+        index: int,
+        store: Notifying,
+        gate: Future[None],
+        task: Task[None],
+    ) -> None:
+        """Try it again if somebody who cancels all tasks of the loop has cancelled this one."""
+        if task in self._tasks:
+            self._tasks.discard(task)
+            if task.cancelled():  # later: there is to be no task in a loop that ends
+                loop.call_later(_FIRST, self._try, loop, index, store, gate, False)
+
+    async def _listen(
+        self, index: int, store: Notifying, gate: Future[None], is_first: bool
+    ) -> None:
         """Try it until it works."""
-        delay, is_first = _FIRST, True
+        delay = _FIRST
         while True:
             try:
                 await store.listen(partial(self._receive, index), partial(self._lose, index))
@@ -127,8 +189,12 @@ class Backplane:
 
     def leave(self) -> list[Notifying]:
         """Listen to nobody else; return those that are still to be told."""
-        for task in list(self._tasks):
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
             task.cancel()
+        end = None if self._end is None else self._end()
+        if end is not None:
+            end.cancel()
         stores, self._listening = self._listening, []
         return stores
 

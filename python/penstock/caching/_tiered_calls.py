@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from penstock._backend import Front, Ready
 from penstock.caching._loaded import tags_of
 from penstock.caching._tiered_bulk import ABSENT, Bulk
-from penstock.caching._tiered_options import Failure, check_key, check_keys, refuse_str
+from penstock.caching._tiered_options import Failure, check_key, check_keys
 from penstock.caching._tiered_pending import give_up
 from penstock.stores._rules import EVERYTHING, prefix_pattern
+from penstock.stores._store import refuse_str
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -104,6 +105,8 @@ class Calls(Front):
             self._core.counts.unserved += 1
         check_key(key)
         if not self._tiers:
+            if self._core.is_closing:
+                self._core.refuse()
             self._core.counts.misses += 1
             return Ready(default)
         return self._read(key, default)

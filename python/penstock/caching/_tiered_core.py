@@ -8,7 +8,7 @@ import random
 from contextvars import Context
 from dataclasses import replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from penstock.caching._tiered_stats import Counts
 from penstock.caching._tiered_unwritten import Unwritten
@@ -96,8 +96,20 @@ class Core:
         """
         loop = self.enter()
         if self.is_closing:
-            raise ClosedError(_CLOSED)
+            self.refuse()
         return loop
+
+    def join_stores(self) -> AbstractEventLoop | None:
+        """The same, if there are stores; None if there are none, which need no loop."""
+        if self.tiers:
+            return self.join()
+        if self.is_closing:
+            self.refuse()
+        return None
+
+    def refuse(self) -> NoReturn:
+        """Say that the cache is closed."""
+        raise ClosedError(_CLOSED)
 
     def why(self) -> Exception | None:
         """Return why something is cancelled, if that is known."""
@@ -175,6 +187,7 @@ class Core:
             record,
             token,
             l1_ttl=options.l1_ttl,
+            jitter=options.jitter,
             refresh_after=options.refresh_after,
             early=early,
             revoked=key in self.writing,
@@ -188,6 +201,7 @@ class Core:
                 record,
                 self.local.token(),
                 l1_ttl=options.l1_ttl,
+                jitter=options.jitter,
                 refresh_after=options.refresh_after,
             )
 
@@ -202,12 +216,12 @@ class Core:
     def record(self, value: object, options: Options) -> Record:
         """Return what is kept of a value that is there from now on."""
         ttl = options.ttl
-        if self.settings.jitter:
-            ttl = self.shortened(ttl)
+        if options.jitter:
+            ttl = self.shortened(ttl, options)
         # Its constructor costs as much as the rest.
         return _new(Record, (value, self.clock(), ttl, options.stale_for, options.tags, 0))
 
-    def shortened(self, ttl: float | None) -> float | None:
+    def shortened(self, ttl: float | None, options: Options) -> float | None:
         """Return a ttl that is not that of all others which begin now."""
-        jitter = self.settings.jitter
+        jitter = options.jitter
         return ttl * (1.0 - jitter * random.random()) if ttl is not None and jitter else ttl

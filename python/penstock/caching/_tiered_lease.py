@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from penstock.caching._tiered_fills import fill
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from penstock.caching._tier import Tier
     from penstock.caching._tiered_core import Core
     from penstock.caching._tiered_flight import Flight
@@ -16,6 +20,8 @@ __all__ = ["Lease", "Leases"]
 #: Seconds that a wait takes at least that has led to nothing once before: whoever is told too early
 #: would ask again and again. They are doubled with each.
 _PAUSE: Final = 0.01
+#: Seconds as exactly as Redis tells when a lease ends.
+_EXACT: Final = 0.001
 
 
 class Lease(NamedTuple):
@@ -56,6 +62,9 @@ class Leases:
         """
         Wait until nobody else loads the key, for as long as a lease lasts at most.
 
+        What another one loads is waited for once: if he gives his lease back and has stored
+        nothing, there may be nothing to be had, and to be told so one by one would take long.
+
         Args:
             flight: A load that is about to begin.
 
@@ -67,7 +76,11 @@ class Leases:
         seconds = flight.options.lease or 0.0
         until = core.timer() + seconds
         waits = 0
+        # Between when the lease ends of whoever has it; whether he may have given it back.
+        earliest = latest = 0.0
+        is_back = False
         while True:
+            asked = core.timer()
             grant = await tier.acquire(key, seconds)
             if grant.token:
                 lease = Lease(tier, key, grant.token)
@@ -82,12 +95,17 @@ class Leases:
                     return None, record
                 flight.bases[self._index] = grant.token
                 return lease, None
+            first, last = asked + grant.wait, core.timer() + grant.wait + _EXACT
+            if is_back and (first > latest or last < earliest):  # it is that of another one
+                return None, None
+            earliest, latest = first, last
             wait = min(grant.wait, until - core.timer())
             if wait <= 0.0:
                 return None, None
             core.counts.leases_waited += not waits
             began = core.timer()
             await tier.released(key, wait)
+            is_back = core.timer() < earliest
             record = await self._look(flight)
             if record is not None:
                 return None, record
@@ -95,6 +113,16 @@ class Leases:
                 least = min(wait, _PAUSE * 2.0 ** min(waits, 20))
                 await asyncio.sleep(began + least - core.timer())
             waits += 1
+
+    async def fill(self, lease: Lease, record: Record, bases: Sequence[int | None]) -> None:
+        """Store what was loaded under a lease; forget it if it is that of another one by now."""
+        core, tier, refused = self._core, lease.tier, lease.tier.refused
+        await fill(core, [(lease.key, record)], bases)
+        if tier.refused != refused:
+            reading = await core.look(self._index, lease.key)
+            there = None if reading is None else reading.records[0]
+            if there is not None and there.version > lease.token:
+                core.local.drop([lease.key])
 
     async def _look(self, flight: Flight) -> Record | None:
         """Return what there is by now, if it is good enough."""

@@ -250,6 +250,8 @@ class Loads:
             flight.bulk.settled(flight, is_missing=False)
         after = options.refresh_after
         if given and after is not None and core.clock() - record.born >= after:
+            if self._patience.is_resting(flight.key, record):
+                return
             if not self._local.permits(flight.key, record.tags, flight.token):
                 return  # invalid since it was read: a newer load must not take it for a fallback
             flight.context = context
@@ -260,6 +262,10 @@ class Loads:
         """Load what no tier has, if somebody still wants it."""
         flight.bases = bases.copy()  # not those of others
         flight.offer(stale)
+        record = self._patience.resting(flight)
+        if record is not None:
+            self._rest(flight, record)
+            return
         is_awaited = flight.is_awaited()
         if not is_awaited:
             self.leave(flight)
@@ -268,6 +274,13 @@ class Loads:
             flight.bulk.settled(flight, is_missing=is_awaited)
         elif is_awaited:
             self._start(flight)
+
+    def _rest(self, flight: Flight, record: Record) -> None:
+        """Serve a value past its time once more: the loader has failed just now."""
+        self.leave(flight)
+        self._core.counts.stale_served += flight.give(record.value)
+        if flight.bulk is not None:
+            flight.bulk.settled(flight, is_missing=False)
 
     def _start(self, flight: Flight) -> None:
         """Begin to load a key."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 from penstock import _backend
 from penstock.caching._loaded import check_text, tags_of
 from penstock.flow._callables import is_coroutine_function
-from penstock.flow._checks import check_number
+from penstock.flow._checks import check_jitter, check_number
+from penstock.stores._store import refuse_str
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,14 +23,12 @@ __all__ = [
     "Seconds",
     "Settings",
     "WriteOptions",
-    "check_jitter",
     "check_key",
     "check_keys",
     "check_loader",
     "check_options",
     "check_settings",
     "check_stores",
-    "refuse_str",
 ]
 
 Seconds = float | timedelta
@@ -50,6 +49,7 @@ class WriteOptions(TypedDict, total=False):
 
     ttl: Seconds | EllipsisType | None
     l1_ttl: Seconds | EllipsisType | None
+    jitter: float | EllipsisType
     stale_for: Seconds | EllipsisType
     tags: Iterable[str]
 
@@ -59,6 +59,7 @@ class LoadOptions(WriteOptions, total=False):
 
     refresh_after: Seconds | EllipsisType | None
     early_refresh: float | EllipsisType
+    throttle: Seconds | EllipsisType
     soft_timeout: Seconds | EllipsisType | None
     hard_timeout: Seconds | EllipsisType | None
     negative_ttl: Seconds | EllipsisType | None
@@ -75,7 +76,9 @@ class Options:
 
     ttl: float | None
     l1_ttl: float | None = None
+    jitter: float = 0.0
     stale_for: float = 0.0
+    throttle: float = 0.0
     tags: tuple[str, ...] = ()
     refresh_after: float | None = None
     early_refresh: float = 0.0
@@ -110,8 +113,6 @@ class Settings:
     What is the same for all calls of a cache; durations in seconds.
     """
 
-    jitter: float
-    throttle: float
     completion_timeout: float
     store_timeout: float
     backplane: bool
@@ -162,6 +163,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
     "cache_if": _predicate,
     "early_refresh": _share,
     "hard_timeout": _maybe_none,
+    "jitter": check_jitter,
     "l1_ttl": _maybe_none,
     "lease": _maybe_none,
     "negative_errors": _errors,
@@ -170,6 +172,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
     "soft_timeout": _maybe_none,
     "stale_for": _maybe_zero,
     "tags": _tags,
+    "throttle": _maybe_zero,
     "ttl": _maybe_none,
 }
 
@@ -195,9 +198,8 @@ def check_options(given: dict[str, Any]) -> Options:
 
 
 def check_settings(
-    *, jitter: float, throttle: Seconds, completion_timeout: Seconds, store_timeout: Seconds,
-    backplane: bool,
-) -> Settings:  # fmt: skip
+    *, completion_timeout: Seconds, store_timeout: Seconds, backplane: bool
+) -> Settings:
     """
     Return the settings of a cache.
 
@@ -206,20 +208,10 @@ def check_settings(
         ValueError: One is out of its range.
     """
     return Settings(
-        jitter=check_jitter(jitter),
-        throttle=_maybe_zero("throttle", throttle),
         completion_timeout=_seconds("completion_timeout", completion_timeout),
         store_timeout=_seconds("store_timeout", store_timeout),
         backplane=bool(backplane),
     )
-
-
-def check_jitter(value: float) -> float:
-    """Accept a share of a ttl, at least 0 and below 1."""
-    number = check_number("jitter", value)
-    if not 0.0 <= number < 1.0:
-        raise ValueError(f"jitter must be >= 0 and < 1, got {value!r}")
-    return number
 
 
 def check_key(key: object, what: str = "key") -> str:
@@ -235,12 +227,6 @@ def check_keys(keys: Iterable[object], what: str = "key") -> list[str]:
     """Accept several str, and return each of them once."""
     refuse_str(keys, what)
     return [check_key(key, what) for key in dict.fromkeys(keys)]
-
-
-def refuse_str(keys: object, what: str = "key") -> None:
-    """Accept anything but a str, which is several str as well, and never means it."""
-    if isinstance(keys, str):
-        raise TypeError(f"{what}s must be several str, got the str {keys!r}")
 
 
 def check_stores(stores: tuple[object, ...]) -> None:

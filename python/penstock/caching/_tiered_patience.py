@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
 
+from penstock._backend import Cache
 from penstock.errors import LoadTimeout
 
 if TYPE_CHECKING:
@@ -20,6 +22,11 @@ __all__ = ["Patience"]
 
 logger = logging.getLogger("penstock.caching")
 
+#: Keys whose loaders are left alone without a first tier; of more some are asked again too soon.
+_MOST: Final = 10_000
+#: Seconds that a cache takes for a ttl.
+_LONGEST: Final = 1e9
+
 
 class Patience:
     """
@@ -30,11 +37,13 @@ class Patience:
         stop: Called with a load that is to end, because nobody waits for it.
     """
 
-    __slots__ = ("_core", "_stop")
+    __slots__ = ("_core", "_resting", "_stop")
 
     def __init__(self, core: Core, stop: Callable[[Flight], None]) -> None:
         self._core = core
         self._stop = stop
+        #: When the values were born that are served on from the stores, without a first tier.
+        self._resting: Cache[str, float] = Cache(_MOST, timer=core.timer)
 
     def begin(self, flight: Flight) -> None:
         """The loader is called from now on."""
@@ -137,18 +146,45 @@ class Patience:
                 return record
         return None
 
-    def good(self, flight: Flight) -> Record | None:
-        """Return the value that is loaded anew in the background, while it is fresh and valid."""
+    def put_off(self, flight: Flight) -> bool:
+        """
+        Let the value be that was to be loaded anew, for a while: nothing came of that.
+
+        Returns:
+            Whether there is one, which is fresh and valid.
+        """
         core, shown = self._core, flight.shown
-        if shown is None or shown.remaining(core.clock()) <= 0.0:
-            return None
-        return shown if core.local.permits(flight.key, shown.tags, flight.token) else None
+        if (
+            shown is None
+            or shown.remaining(core.clock()) <= 0.0
+            or not core.local.permits(flight.key, shown.tags, flight.token)
+        ):
+            return False
+        self.serve_on(flight, shown)
+        return True
+
+    def resting(self, flight: Flight) -> Record | None:
+        """Return a value past its time that is served once more, for the loader is left alone."""
+        record = None if flight.stale is None else self.fallback(flight)
+        return record if record is not None and self.is_resting(flight.key, record) else None
+
+    def is_resting(self, key: str, record: Record) -> bool:
+        """Whether there is a loader to be left alone, and no first tier that has the old value."""
+        return record.born <= self._resting.get(key, -inf)
+
+    def loaded(self, key: str) -> None:
+        """The loader of *key* need not be left alone any more."""
+        if not self._core.has_l1:
+            self._resting.pop(key, None)
 
     def serve_on(self, flight: Flight, record: Record) -> None:
         """Serve a value past its time for a while, without asking the loader again."""
         core = self._core
-        seconds = core.settings.throttle
-        if not core.has_l1 or not seconds or flight.key in core.writing:
+        seconds = flight.options.throttle
+        if not seconds or flight.key in core.writing:
+            return
+        if not core.has_l1:
+            self._resting.set(flight.key, record.born, ttl=min(seconds, _LONGEST))
             return
         now = core.clock()
         if record.remaining(now) > 0.0:
@@ -170,7 +206,7 @@ class Patience:
                 # It was valid then; what set it has kept older ones from being stored.
                 flight.token,
                 l1_ttl=min(left, 1e9),
-                refresh_after=max(0.0, now - record.born) + core.settings.throttle,
+                refresh_after=max(0.0, now - record.born) + flight.options.throttle,
             )
 
 

@@ -287,7 +287,8 @@ class Reads:
         """Give everybody what was found."""
         core, asked, options = self._core, self._asked, self._core.options
         fill_first = self._local.fill if core.has_l1 else None
-        l1_ttl, after, writing = options.l1_ttl, options.refresh_after, core.writing
+        l1_ttl, jitter, after = options.l1_ttl, options.jitter, options.refresh_after
+        writing = core.writing
         served = 0
         for key, record in found:
             waiters = batch[key]
@@ -301,7 +302,7 @@ class Reads:
                 continue
             if fill_first is not None:
                 fill_first(
-                    key, record, waiters[0], l1_ttl=l1_ttl, refresh_after=after,
+                    key, record, waiters[0], l1_ttl=l1_ttl, jitter=jitter, refresh_after=after,
                     revoked=key in writing,
                 )  # fmt: skip
             future = first[0]

@@ -68,8 +68,9 @@ class Work:
             if lease is None:
                 self._fills.put(flight.key, kept, flight.bases)
             else:
-                await fill(self._core, [(flight.key, kept)], flight.bases)
+                await self._leases.fill(lease, kept, flight.bases)
         except CancelledError:  # whoever it was: here is the end of it
+            self._patience.put_off(flight)
             self._loads.leave(flight)
             flight.cancel(self._core.why())
             raise
@@ -183,7 +184,7 @@ class Work:
             return value, None
         record = core.record(value, options)
         if ttl is not options.ttl or tags is not options.tags:
-            record = record._replace(ttl=core.shortened(ttl), tags=tags)
+            record = record._replace(ttl=core.shortened(ttl, options), tags=tags)
         return value, record
 
     def loaded(
@@ -202,7 +203,10 @@ class Work:
             else:
                 early = seconds * flight.options.early_refresh
                 core.keep(key, record, token, flight.options, early)
+                self._patience.loaded(key)
             self._loads.send_on(flight, tags)
+        else:
+            self._patience.put_off(flight)
         flight.give(value)
         return record if core.tiers else None
 
@@ -213,10 +217,7 @@ class Work:
         core.counts.load_seconds += seconds
         self._loads.leave(flight)
         if isinstance(error, options.negative_errors):
-            good = self._patience.good(flight)
-            if good is not None:
-                self._patience.serve_on(flight, good)
-            elif not flight.superseded and not flight.reload:
+            if not self._patience.put_off(flight) and not (flight.superseded or flight.reload):
                 self._keep_error(flight, error)
             flight.fail(error)
             return

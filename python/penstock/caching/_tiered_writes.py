@@ -76,7 +76,7 @@ class Writes:
             ValueError: The same.
         """
         core = self._core
-        loop = core.join() if core.tiers else None
+        loop = core.join_stores()
         records = {key: core.record(value, options) for key, value in values.items()}
         encoded = {
             key: [tier.encode(key, record) for tier in core.tiers]
@@ -102,8 +102,8 @@ class Writes:
         core, local = self._core, self._local
         loop = _get_running_loop()
         tiers = core.tiers
-        if tiers and (loop is not core.loop or loop is None or core.is_closing):
-            loop = core.join()
+        if core.is_closing or (tiers and (loop is not core.loop or loop is None)):
+            loop = core.join_stores()
         record = core.record(value, options)
         if len(tiers) == 1:  # a comprehension is a call
             encoded = [tiers[0].encode(key, record)]
@@ -113,8 +113,8 @@ class Writes:
         what = (key,)
         local.revoke(what)
         if core.has_l1:
-            l1_ttl, after = options.l1_ttl, options.refresh_after
-            local.fill(key, record, local.seq, l1_ttl=l1_ttl, refresh_after=after)
+            l1_ttl, jitter, after = options.l1_ttl, options.jitter, options.refresh_after
+            local.fill(key, record, local.seq, l1_ttl=l1_ttl, jitter=jitter, refresh_after=after)
         if not tiers or loop is None:
             return Ready(True)
         groups = self._groups
@@ -138,7 +138,7 @@ class Writes:
     def delete(self, keys: Sequence[str]) -> Awaitable[bool]:
         """Delete *keys*."""
         core = self._core
-        loop = core.join() if core.tiers else None
+        loop = core.join_stores()
         core.counts.deletes += len(keys)
         self._local.drop(keys)
         if loop is None:
@@ -151,7 +151,7 @@ class Writes:
     def invalidate(self, tags: Sequence[str], patterns: Sequence[str]) -> Awaitable[bool]:
         """Make invalid what has one of *tags*, or a key that matches one of *patterns*."""
         core, local = self._core, self._local
-        loop = core.join() if core.tiers else None
+        loop = core.join_stores()
         core.counts.invalidations += len(tags) + len(patterns)
         if EVERYTHING in patterns:
             local.clear()

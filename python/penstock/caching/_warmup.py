@@ -15,6 +15,7 @@ from penstock.caching._loaded import tags_of
 from penstock.caching._tiered_options import check_key
 from penstock.flow import map_concurrent
 from penstock.flow._checks import check_int
+from penstock.flow._map_options import check_progress
 
 if TYPE_CHECKING:
     from asyncio import Task
@@ -85,8 +86,8 @@ async def warmup(
     Args:
         loaders: By name, coroutine functions without arguments, or functions whose result is
             awaited if it can be. One that blocks goes to a thread: ``lambda: executor.run(fn)``.
-        progress: progress(done, total, name), called whenever one has ended, failed ones included.
-            What it raises ends it all.
+        progress: progress(done, total, name), a plain function, called whenever one has ended,
+            failed ones included. What it raises ends it all.
         concurrency: How many may run at once, >= 1. They begin in the order of the mapping.
         timeout: Seconds for all of them; what is not done by then is cancelled.
         on_error: "collect" puts errors into the report; "raise" cancels the others and raises the
@@ -117,7 +118,7 @@ async def warmup(
         if isawaitable(made):
             await made
 
-    _check_progress(progress)
+    check_progress(cast("Any", progress))
     run = _Run(list(todo), call, progress, on_error == "raise")
     limit = check_int("concurrency", concurrency, 1)
     return await run.finish(limit, None if timeout is None else _seconds(timeout))
@@ -157,8 +158,9 @@ def warm(
         options["tags"] = tags_of(options["tags"])
     if not callable(loader):
         raise TypeError(f"loader must be callable, got {type(loader).__name__}")
-    _check_progress(progress)
+    check_progress(cast("Any", progress))
     limit = check_int("concurrency", concurrency, 1)
+    cache._options.changed(cast("dict[str, Any]", options))  # else each load would refuse them
     work = _warm(cache, names, loader, progress, limit, cast("dict[str, Any]", options))
     if not background:
         return work
@@ -238,7 +240,7 @@ class _Run:
     async def _one(self, name: str) -> None:
         started = perf_counter()
         try:
-            await self._call(name)
+            await self._awaited(name)
         except Exception as error:
             if self._raising:
                 raise
@@ -246,6 +248,16 @@ class _Run:
             self._end(name)
         else:
             self.end(name, perf_counter() - started)
+
+    async def _awaited(self, name: str) -> None:
+        """Call *name*; what it waits for may be cancelled, which is none of who waits for us."""
+        try:
+            await self._call(name)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():  # it is us who are cancelled
+                raise
+            raise RuntimeError(f"loading {name!r} was cancelled") from error
 
     def end(self, name: str, seconds: float = 0.0) -> None:
         """Note that *name* is there."""
@@ -262,11 +274,6 @@ def _batches(keys: list[str], size: int) -> Iterator[list[str]]:
     rest = iter(keys)
     while batch := list(islice(rest, size)):
         yield batch
-
-
-def _check_progress(progress: Progress | None) -> None:
-    if progress is not None and not callable(progress):
-        raise TypeError(f"progress must be callable, got {type(progress).__name__}")
 
 
 def _seconds(timeout: float | timedelta) -> float:

@@ -13,7 +13,7 @@ from penstock import _backend, _components
 from penstock.errors import CircuitOpen
 from penstock.flow._breaker_stats import CircuitBreakerStats
 from penstock.flow._callables import check_function, is_coroutine_function, name_of
-from penstock.flow._checks import check_int, check_name, check_number, check_timer
+from penstock.flow._checks import check_int, check_jitter, check_name, check_number, check_timer
 from penstock.flow._deadline import ambient
 from penstock.flow._families import BREAKER_FIELDS
 from penstock.flow._on import check_on, matches
@@ -132,7 +132,7 @@ class CircuitBreaker(_backend.Breaker):
             lease=_backend.duration("trial_timeout", trial_timeout),
             open_seconds=first,
             max_open_seconds=longest,
-            jitter=_check_jitter(jitter),
+            jitter=check_jitter("jitter", jitter),
             seed=random.getrandbits(64),
             timer=timer,
         )
@@ -358,13 +358,6 @@ def _check_rate(what: str, value: float) -> float:
     if not 0.0 < rate <= 1.0:
         raise ValueError(f"{what} must be > 0 and <= 1, got {value!r}")
     return rate
-
-
-def _check_jitter(value: float) -> float:
-    jitter = check_number("jitter", value)
-    if not 0.0 <= jitter < 1.0:
-        raise ValueError(f"jitter must be >= 0 and < 1, got {value!r}")
-    return jitter
 
 
 _components.describe("circuit_breaker", CircuitBreakerStats, BREAKER_FIELDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-__all__ = ["MAX_INT", "check_int", "check_name", "check_number", "check_timer"]
+__all__ = ["MAX_INT", "check_int", "check_jitter", "check_name", "check_number", "check_timer"]
 
 #: The largest number that the backend counts with.
 MAX_INT = 2**63 - 1
@@ -32,6 +32,14 @@ def check_number(what: str, value: object) -> float:
     if not isfinite(number):
         raise ValueError(f"{what} must be finite, got {value!r}")
     return number
+
+
+def check_jitter(what: str, value: object) -> float:
+    """Accept the share by which something is shortened at random: at least 0 and below 1."""
+    jitter = check_number(what, value)
+    if not 0.0 <= jitter < 1.0:
+        raise ValueError(f"{what} must be >= 0 and < 1, got {value!r}")
+    return jitter
 
 
 def check_timer(timer: object) -> None:

@@ -51,7 +51,7 @@ class HttpPool:
             the server, or were answered by 502, 503 or 504; the delays are those of ``attempts()``,
             and what ``Retry-After`` asks for. Or what ``attempts(...)`` returns. None: one.
         headers: Sent with each request.
-        base_url: What a URL without a host is relative to.
+        base_url: What a URL without a host is relative to; its path ends with a slash.
         cookies: Whether cookies that servers set are kept, and sent with the requests of all.
         name: Shows the statistics among the metrics under this name.
 
@@ -100,7 +100,7 @@ class HttpPool:
             "per_host": check_int("per_host", per_host, 1),
             "keepalive": _backend.duration("keepalive", keepalive),
             "headers": dict(headers or {}),
-            "base_url": base_url,
+            "base_url": None if base_url is None else inner.base_of(base_url),
             "cookies": cookies,
         }
         self._base_host = "" if base_url is None else urlsplit(base_url).netloc.rpartition("@")[2]
@@ -167,7 +167,8 @@ class HttpPool:
         Raises:
             aiohttp.ClientError: When awaited: there is no response.
             TimeoutError: When awaited: there was none in time.
-            DeadlineExceeded: When awaited: the ambient ``deadline()`` was over first.
+            DeadlineExceeded: When awaited, or when its body is read: the ambient ``deadline()``
+                was over first.
             ClosedError: When awaited: the pool is closed.
         """
         if retry is not ...:

@@ -138,6 +138,8 @@ class HttpRequest:
             if due is not None:
                 raise due.error() from error
             raise
+        if due is not None:
+            self._pool._inner.limit_body(response, due)
         return response
 
     def cut(self) -> None:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from yarl import URL
 
 from penstock.flow import attempts
 
@@ -13,9 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from penstock.flow._attempts import Attempts
+    from penstock.flow._deadline import Due
     from penstock.pools._http_stats import Counts
 
-__all__ = ["Response", "abandon", "again", "limit_of", "new_session", "retrying"]
+__all__ = [
+    "Response", "abandon", "again", "base_of", "limit_body", "limit_of", "new_session", "retrying",
+]  # fmt: skip
 
 #: More than a close has that waits for nothing.
 _STEPS = 10
@@ -50,6 +54,40 @@ class Response(aiohttp.ClientResponse):
         return result
 
 
+class _Timer:
+    """The time of a body, which is that of a ``deadline()``: it says so when it is over."""
+
+    __slots__ = ("_due", "_timer")
+
+    def __init__(self, timer: Any, due: Due) -> None:
+        self._timer = timer
+        self._due = due
+
+    def __enter__(self) -> Any:
+        return self._call(self._timer.__enter__)
+
+    def __exit__(self, *error: object) -> Any:
+        return self._call(self._timer.__exit__, *error)
+
+    def assert_timeout(self) -> None:
+        self._call(self._timer.assert_timeout)
+
+    def _call(self, method: Callable[..., object], *args: object) -> object:
+        try:
+            return method(*args)
+        except TimeoutError as error:
+            raise self._due.error() from error
+
+
+def limit_body(response: aiohttp.ClientResponse, due: Due) -> None:
+    """Have whoever reads a body, in whatever way, be told that it was a deadline that is over."""
+    # An inner attribute of aiohttp, of all versions so far; without it he gets a TimeoutError. What
+    # has no body has none either: all of those share one.
+    timer = getattr(response.content, "_timer", None)
+    if timer is not None:
+        response.content._timer = _Timer(timer, due)  # type: ignore[assignment]
+
+
 class _Connector(aiohttp.TCPConnector):
     """
     A connector that counts.
@@ -82,7 +120,7 @@ def new_session(
     per_host: int,
     keepalive: float,
     headers: Mapping[str, str],
-    base_url: str | None,
+    base_url: URL | None,
     cookies: bool,
 ) -> aiohttp.ClientSession:
     """Return a session of the running loop that counts its connections."""
@@ -110,6 +148,24 @@ def abandon(session: aiohttp.ClientSession) -> None:
     with suppress(Exception):
         for _ in range(_STEPS):
             next(steps)
+
+
+def base_of(url: str) -> URL:
+    """
+    Return what a URL without a host is relative to.
+
+    Raises:
+        ValueError: Nothing can be relative to it.
+    """
+    base = None
+    with suppress(ValueError):
+        base = URL(url)
+    if base is None or base.scheme not in {"http", "https"} or not base.host:
+        shown = url.rpartition("@")[2]  # without a password
+        raise ValueError(f"base_url must be an absolute URL of http or https, got {shown!r}")
+    if not base.path.endswith("/"):
+        raise ValueError(f"the path of base_url must end with '/', got {base.path!r}")
+    return base
 
 
 def limit_of(seconds: float | None) -> aiohttp.ClientTimeout:

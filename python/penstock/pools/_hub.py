@@ -11,7 +11,7 @@ from penstock.flow._deadline import sooner
 from penstock.pools._hub_adapters import socket_of
 from penstock.pools._hub_core import Core
 from penstock.pools._hub_families import WEBSOCKET_HUB_FIELDS
-from penstock.pools._hub_options import HubOptions, check_close
+from penstock.pools._hub_options import HubOptions, check_close, groups_of
 from penstock.pools._hub_serving import Serving
 from penstock.pools._hub_sockets import data_of, size_of
 from penstock.pools._hub_stats import HubStats
@@ -51,8 +51,8 @@ class WebSocketHub:
         queue: How many messages may wait to be sent to one client.
         on_slow: What happens to one more. ``"drop_oldest"``: the one that has waited longest makes
             room. ``"drop_newest"``: it is dropped itself. ``"close"``: the client is closed.
-        ping: Returns a message to send as a ping, where the protocol's own cannot be used, as with
-            ASGI; whatever comes then is an answer. None: pings of the protocol.
+        ping: A plain function; returns a message to send as a ping, where the protocol's own cannot
+            be used, as with ASGI; whatever comes then is an answer. None: pings of the protocol.
         timer: Seconds on a clock of your own, by which clients are idle, or do not answer.
         name: Shows the statistics among the metrics under this name.
 
@@ -147,13 +147,13 @@ class WebSocketHub:
             LimitExceeded: On entry: there are too many; the WebSocket was closed with 1013, "try
                 again later".
             ClosedError: On entry: the hub is closed; the WebSocket was closed with 1001.
-            TypeError: On entry: it is of no kind that is known.
+            TypeError: On entry: it is of no kind that is known, or a group is no str.
             ValueError: On entry: it is in the hub already, or not prepared.
             WrongEventLoop: On entry: the hub belongs to another event loop.
 
         Cost: no task, and one entry in a heap.
         """
-        return Serving(self._core, websocket, (groups,) if isinstance(groups, str) else groups)
+        return Serving(self._core, websocket, groups)
 
     def add(self, websocket: object, groups: Iterable[str] = ()) -> HubClient:
         """
@@ -164,8 +164,9 @@ class WebSocketHub:
         core = self._core
         core.here()
         socket = socket_of(websocket)
-        core.reserve()
-        return core.add(websocket, socket, (groups,) if isinstance(groups, str) else groups)
+        names = groups_of(groups)
+        core.reserve(websocket)
+        return core.add(websocket, socket, names)
 
     def broadcast(
         self, data: Data, group: str | None = None, *, exclude: HubClient | None = None
@@ -209,7 +210,7 @@ class WebSocketHub:
         reason: str = "going away",
         *,
         group: str | None = None,
-        timeout: float | timedelta = 10,  # noqa: ASYNC109  # of the goodbyes
+        timeout: float | timedelta | None = 10,  # noqa: ASYNC109  # of the goodbyes
     ) -> int:
         """
         Close all clients that are there now, or those of a group; the hub goes on.
@@ -219,7 +220,8 @@ class WebSocketHub:
             reason: At most 123 bytes.
             group: Which of them; None for all.
             timeout: Seconds for what waits to be sent, and for the goodbyes; after that
-                connections are dropped.
+                connections are dropped. None: as long as it takes. The ambient ``deadline()``
+                counts where it is sooner.
 
         Returns:
             How many that were.
@@ -234,37 +236,38 @@ class WebSocketHub:
         check_close(code, reason)
         core = self._core
         core.here()
-        closings = self._begin_close(code, reason, group, seconds_of(timeout) or 0.0)
+        closings = self._begin_close(code, reason, group, sooner(seconds_of(timeout))[0])
         if closings:
             await asyncio.wait([closing.task for closing in closings])
         return len(closings)
 
     def _begin_close(
-        self, code: int, reason: str, group: str | None, seconds: float
+        self, code: int, reason: str, group: str | None, seconds: float | None
     ) -> list[Closing]:
         members = self._core.members(group)
         begun = [each._begin_close("hub", code, reason, seconds=seconds) for each in members]
         return [closing for closing in begun if closing is not None]
 
-    async def aclose(self, timeout: float | timedelta = 10) -> None:  # noqa: ASYNC109  # of closing
+    async def aclose(self, timeout: float | timedelta | None = 10) -> None:  # noqa: ASYNC109  # of closing
         """
         Take in nobody any more, send what waits, and close all clients with 1001.
 
         Args:
-            timeout: Seconds for all of it; after that connections are dropped.
+            timeout: Seconds for all of it; after that connections are dropped. None: as long as it
+                takes. The ambient ``deadline()`` counts where it is sooner.
 
         Raises:
             WrongEventLoop: The hub belongs to another event loop.
 
         Cost: a task for each client, which goes on if the caller is cancelled.
         """
-        seconds = seconds_of(timeout) or 0.0
+        seconds = seconds_of(timeout)
         core = self._core
         core.is_closed = True
         if core.loop is None:
             return
         core.here()
-        seconds = sooner(seconds)[0] or 0.0
+        seconds = sooner(seconds)[0]
         self._begin_close(1001, "going away", None, seconds)
         closings = list(core.closings)
         if not closings:

@@ -88,12 +88,13 @@ class AiohttpSocket:
         self._pong: Future[object] | None = None
         self.close_code: int | None = None
         self.close_reason = ""
-        # It would keep to itself that there was a pong, which is what tells that the peer lives.
-        websocket._autoping = False
 
     async def receive(self) -> Data | None:
         """Return the next message, None when the peer has left."""
         websocket, types = self._websocket, self._types
+        # It would keep to itself that there was a pong, which is what tells that the peer lives.
+        # Not before it is read for the hub: one that is refused goes on by itself.
+        websocket._autoping = False
         while True:
             if websocket.closed:
                 self.close_code = websocket.close_code

@@ -10,12 +10,13 @@ from penstock.errors import ClosedError
 from penstock.flow._deadline import _ambient, ambient
 from penstock.pools._hub_closing import Closing
 from penstock.pools._hub_inbox import Inbox
-from penstock.pools._hub_options import check_close
+from penstock.pools._hub_options import check_close, groups_of
 from penstock.pools._hub_outbox import Outbox
 from penstock.pools._hub_sockets import data_of, size_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from types import EllipsisType
 
     from penstock.flow._deadline import Due
     from penstock.pools._hub_core import Core
@@ -124,9 +125,7 @@ class HubClient:
         Raises:
             TypeError: A group is no str.
         """
-        for group in groups:
-            if not isinstance(group, str):
-                raise TypeError(f"a group must be a str, got {type(group).__name__}")
+        groups = groups_of(groups)
         if self._is_open:
             self._groups.update(groups)
             self._core.join(self, groups)
@@ -267,13 +266,13 @@ class HubClient:
         reason: str,
         *,
         is_drained: bool = True,
-        seconds: float | None = None,
+        seconds: float | EllipsisType | None = ...,
     ) -> Closing | None:
         """Close it in the background, unless that is done; return what does so, if it has to be."""
         if self._is_open:
             self._stop(cause, code, reason)
-            timeout = self._core.options.health_timeout
-            seconds = timeout if seconds is None else seconds
+            if seconds is ...:
+                seconds = self._core.options.health_timeout
             self._closing = closing = Closing(self, code, reason, is_drained, seconds)
             self._core.start(closing)
         return self._closing

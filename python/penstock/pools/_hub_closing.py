@@ -25,7 +25,7 @@ class Closing:
         code: Why.
         reason: The same in words.
         is_drained: Whether what waits is to be sent first.
-        seconds: For all of it; after that the connection is dropped.
+        seconds: For all of it; after that the connection is dropped. None: as long as it takes.
     """
 
     __slots__ = ("_client", "_code", "_is_drained", "_is_over", "_reason", "_seconds", "task")
@@ -33,7 +33,7 @@ class Closing:
     task: Task[None]
 
     def __init__(
-        self, client: HubClient, code: int, reason: str, is_drained: bool, seconds: float
+        self, client: HubClient, code: int, reason: str, is_drained: bool, seconds: float | None
     ) -> None:
         self._client = client
         self._code = code

@@ -57,8 +57,8 @@ class Core:
         self.closings: set[Closing] = set()
         #: The loop itself holds them but weakly.
         self.tasks: set[Task[Any]] = set()
-        #: How many are about to be let in.
-        self.opening = 0
+        #: The ids of those that are about to be let in.
+        self.opening: set[int] = set()
         self.health = Health(self)
         return before
 
@@ -111,46 +111,41 @@ class Core:
 
     # --- who is in --------------------------------------------------------------------------------
 
-    def reserve(self) -> None:
+    def reserve(self, websocket: object) -> None:
         """
         Keep a place for a client that is to be added.
 
         Raises:
+            ValueError: It is in already, or about to be.
             ClosedError: The hub is closed.
             LimitExceeded: There is no place.
         """
         self.here()
+        if id(websocket) in self.clients or id(websocket) in self.opening:
+            raise ValueError(f"{websocket!r} is in the hub already")
         if self.is_closed:
             raise ClosedError(f"{self.title} is closed")
-        taken = len(self.clients) + len(self.leaving) + self.opening
+        taken = len(self.clients) + len(self.leaving) + len(self.opening)
         limit = self.options.max_connections
         if taken >= limit:
             self.tally.refused += 1
             message = f"{self.title} has {taken} of {limit} connections"
             raise LimitExceeded(message, waiting=taken, max_waiting=limit)
-        self.opening += 1
+        self.opening.add(id(websocket))
 
     def add(self, websocket: object, socket: HubSocket, groups: Iterable[str]) -> HubClient:
         """
         Let a client in whose place was reserved.
 
         Raises:
-            ValueError: It is in already.
-            TypeError: A group is no str.
             ClosedError: The hub was closed meanwhile.
         """
-        self.opening -= 1
+        self.opening.discard(id(websocket))
         if self.is_closed:
             raise ClosedError(f"{self.title} is closed")
-        if id(websocket) in self.clients:
-            raise ValueError(f"{websocket!r} is in the hub already")
         client = HubClient(self, websocket, socket)
         self.clients[id(websocket)] = client
-        try:
-            client.join(*groups)
-        except BaseException:
-            del self.clients[id(websocket)]
-            raise
+        client.join(*groups)
         tally = self.tally
         tally.accepted += 1
         tally.peak = max(tally.peak, len(self.clients))

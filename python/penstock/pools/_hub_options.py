@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from penstock import _backend
+from penstock.flow._callables import is_coroutine_function
 from penstock.flow._checks import check_int, check_name, check_timer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
 
     from penstock.pools._hub_sockets import Data
 
-__all__ = ["HubOptions", "OnSlow", "check_close"]
+__all__ = ["HubOptions", "OnSlow", "check_close", "groups_of"]
 
 OnSlow = Literal["drop_oldest", "drop_newest", "close"]
 
@@ -68,6 +69,8 @@ class HubOptions:
             raise ValueError(f"on_slow must be one of {known}, got {on_slow!r}")
         if ping is not None and not callable(ping):
             raise TypeError(f"ping must be callable, got {type(ping).__name__}")
+        if ping is not None and is_coroutine_function(ping):
+            raise TypeError("ping must be a plain function, got a coroutine function")
         check_timer(timer)
         check_name(name)
         return cls(
@@ -81,6 +84,20 @@ class HubOptions:
             timer=timer,
             name=name,
         )
+
+
+def groups_of(groups: Iterable[str]) -> tuple[str, ...]:
+    """
+    Return the names of groups; a str is one.
+
+    Raises:
+        TypeError: One is no str.
+    """
+    names = (groups,) if isinstance(groups, str) else tuple(groups)
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"a group must be a str, got {type(name).__name__}")
+    return names
 
 
 def check_close(code: object, reason: object) -> None:

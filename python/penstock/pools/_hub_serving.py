@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from penstock.errors import ClosedError, LimitExceeded
 from penstock.pools._hub_adapters import socket_of
 from penstock.pools._hub_client import ClientClosed
+from penstock.pools._hub_options import groups_of
 from penstock.pools._hub_sockets import Opening
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ class Serving:
             raise RuntimeError("this block was entered already, make another")
         core.here()
         socket = socket_of(self._websocket)
+        groups = groups_of(self._groups)
         try:
-            core.reserve()
+            core.reserve(self._websocket)
         except LimitExceeded:
             await _refuse(socket, 1013, "try again later", core.grace)
             raise
@@ -58,10 +60,10 @@ class Serving:
             if isinstance(socket, Opening):
                 await socket.open()
         except BaseException:
-            core.opening -= 1
+            core.opening.discard(id(self._websocket))
             raise
         try:
-            self._client = client = core.add(self._websocket, socket, self._groups)
+            self._client = client = core.add(self._websocket, socket, groups)
         except ClosedError:
             await _refuse(socket, 1001, "going away", core.grace)
             raise

@@ -61,10 +61,10 @@ class Pool(Generic[C]):
             ``close``.
         terminate: ``terminate(connection)``: cuts it off at once; a plain function. By default its
             method ``terminate``, ``abort`` or ``close`` that is a plain one.
-        is_clean: ``is_clean(connection)``: whether nothing is under way on it, and it is not
-            known to be lost; a plain, quick function. It is asked before a connection is handed
-            out, and when it is given back. Without it, one whose block was left by an error is
-            taken to be dirty.
+        is_clean: ``is_clean(connection)``: whether nothing is under way on it, nothing is left of
+            its user, and it is not known to be lost; a plain, quick function. It is asked before
+            a connection is handed out, and when it is given back, whatever ended the block.
+            Without it, one whose block was left by an error is taken to be dirty.
         max_connecting: How many are made at a time.
         connect_timeout: Seconds for *factory*.
         connect_backoff: ``(base, cap)`` of the delays after an attempt that failed.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from penstock import _backend
 from penstock._waiters import seconds_of
 from penstock.flow._callables import is_coroutine_function
-from penstock.flow._checks import check_int, check_number
+from penstock.flow._checks import check_int, check_jitter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -62,9 +62,6 @@ def check_options(given: Mapping[str, Any]) -> Options[Any]:
     """
     for name in ("factory", "check", "reset", "close", *_PLAIN):
         _check_callable(name, given[name])
-    jitter = check_number("lifetime_jitter", given["lifetime_jitter"])
-    if not 0 <= jitter < 1:
-        raise ValueError(f"lifetime_jitter must be >= 0 and < 1, got {jitter!r}")
     low, high = check_sizes(given["min_size"], given["max_size"])
     waiters = given["max_waiters"]
     if given["keepalive"] is not None and given["check"] is None:
@@ -77,7 +74,7 @@ def check_options(given: Mapping[str, Any]) -> Options[Any]:
         max_waiters=None if waiters is None else check_int("max_waiters", waiters, 0),
         max_idle=_maybe("max_idle", given["max_idle"]),
         max_lifetime=_maybe("max_lifetime", given["max_lifetime"]),
-        lifetime_jitter=jitter,
+        lifetime_jitter=check_jitter("lifetime_jitter", given["lifetime_jitter"]),
         check=given["check"],
         check_after=seconds_of(given["check_after"]) or 0.0,
         check_timeout=_backend.duration("check_timeout", given["check_timeout"]),

@@ -55,7 +55,7 @@ class RedisPool(Pool["AbstractConnection"]):
             is_clean=ours.is_clean,
             **options,
         )
-        self._address = url.rpartition("@")[2]  # without the password
+        self._address = ours.address_of(settings)
         self.client = ours.client_of(adapter)
 
     def __repr__(self) -> str:
@@ -91,7 +91,8 @@ def redis_pool(
         await pool.client.set("k", "v")
 
     A connection whose command was broken off is cut off: nobody is given the reply of somebody
-    else. A connection counts what it is owed, whatever redis-py does when it is cancelled.
+    else. A connection counts what it is owed, whatever redis-py does when it is cancelled. So is
+    one that was left in a transaction or another database, or changed for good in another way.
 
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``, as redis-py takes it.
@@ -107,7 +108,8 @@ def redis_pool(
 
     Raises:
         ImportError: redis-py is not installed.
-        TypeError, ValueError: An argument is of the wrong type, or out of its range.
+        TypeError, ValueError: An argument is of the wrong type, or out of its range; the database
+            in *url* is no number.
 
     Cost: nothing is connected before it is needed.
     """

@@ -1,13 +1,15 @@
-"""Connections of redis-py that know how many replies they are owed, and a pool of redis-py."""
+"""Connections of redis-py that know what is left of their users, and a pool of redis-py."""
 
 from __future__ import annotations
 
 from inspect import signature
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import Connection, ConnectionPool, parse_url
-from redis.exceptions import ResponseError
+from redis.asyncio.connection import Connection, ConnectionPool
+
+from penstock.pools._redis_session import Session
+from penstock.pools._redis_url import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,44 +18,16 @@ if TYPE_CHECKING:
 
     from penstock.pools._redis import RedisPool
 
-__all__ = ["Adapter", "client_of", "connect", "connecting", "is_clean", "ping", "terminate"]
-
-
-class _Owed:
-    """
-    Counts commands that were packed, less replies that were read.
-
-    A connection that is owed something, or was given something that nobody asked for, would give
-    the next one a reply that is not his. redis-py drops its connections where it sees that a
-    command broke off; this also notices where it does not.
-    """
-
-    owed = 0
-    #: What was taken that nobody was owed cannot be made good.
-    is_spoilt = False
-    if TYPE_CHECKING:
-        _reader: Any
-        _writer: Any
-        _parser: Any
-
-    # Called by pack_commands() of redis-py as well, for each of a pipeline.
-    def pack_command(self, *args: Any) -> list[bytes]:
-        self.owed += 1
-        return cast("list[bytes]", super().pack_command(*args))  # type: ignore[misc]
-
-    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            response = await super().read_response(*args, **kwargs)  # type: ignore[misc]
-        except ResponseError:
-            self._has_read()
-            raise
-        self._has_read()
-        return response
-
-    def _has_read(self) -> None:
-        self.owed -= 1
-        if self.owed < 0:
-            self.is_spoilt = True
+__all__ = [
+    "Adapter",
+    "address_of",
+    "client_of",
+    "connect",
+    "connecting",
+    "is_clean",
+    "ping",
+    "terminate",
+]
 
 
 _classes: dict[type, type] = {}
@@ -62,31 +36,41 @@ _classes: dict[type, type] = {}
 def _class_of(kind: type) -> type:
     found = _classes.get(kind)
     if found is None:
-        found = _classes[kind] = type(f"Pooled{kind.__name__}", (_Owed, kind), {})
+        found = _classes[kind] = type(f"Pooled{kind.__name__}", (Session, kind), {})
     return found
 
 
 async def connect(connection: Any) -> None:
-    """Connect; what the attempts that failed were owed does not count."""
+    """Connect; what the attempts that failed were owed does not count, nor how it logs in."""
     try:
         await connection.connect()
     except BaseException:
         terminate(connection)
         raise
-    connection.owed = 0
+    connection.begin_session()
 
 
 def connecting(url: str, options: Mapping[str, Any]) -> tuple[type, dict[str, Any]]:
     """Return the class of connections to *url*, and what it takes; a URL's own options win."""
-    settings: dict[str, Any] = {**options, **parse_url(url)}
+    settings: dict[str, Any] = {**options, **settings_of(url)}
     kind = settings.pop("connection_class", Connection)
     return _class_of(kind), settings
 
 
+def address_of(settings: Mapping[str, Any]) -> str:
+    """Return what may be shown of where a server is: passwords are in options of a URL as well."""
+    if "path" in settings:
+        return str(settings["path"])
+    host, port = settings.get("host", "localhost"), settings.get("port", 6379)
+    return f"{host}:{port}/{settings.get('db', 0)}"
+
+
 def is_clean(connection: Any) -> bool:
-    """Whether it is connected, and neither owes a reply nor has one that nobody asked for."""
+    """Whether it is connected, and neither the server nor redis-py has anything left of a user."""
     reader, writer = connection._reader, connection._writer
-    if writer is None or reader is None or connection.owed or connection.is_spoilt:
+    if writer is None or reader is None or connection.left_behind:
+        return False
+    if connection.sent != connection.read:
         return False
     if reader._buffer or reader.at_eof() or writer.transport.is_closing():
         return False

@@ -8,7 +8,7 @@ from penstock import _backend
 from penstock.batching import Batcher, ItemError, Loader
 from penstock.errors import ClosedError
 from penstock.stores._codecs import key_bytes
-from penstock.stores._store import Record
+from penstock.stores._store import Record, refuse_str
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -87,8 +87,7 @@ class Direct:
         self, key: str, value: object, ttl: float | timedelta | None, tags: Sequence[str]
     ) -> Future[None]:
         """Store a value, together with what else is written in this tick."""
-        if isinstance(tags, str):
-            raise TypeError("tags must be a sequence of str, got a str")
+        refuse_str(tags, "tag")
         self._check()
         seconds = None if ttl is None else _backend.duration("ttl", ttl)
         record = Record(value, self._clock(), seconds, tags=tuple(tags))

@@ -14,6 +14,7 @@ from penstock.stores._redis_binding import Binding
 from penstock.stores._redis_options import check_options
 from penstock.stores._redis_shared import Shared
 from penstock.stores._redis_stats import REDIS_STORE_FIELDS, Counts, RedisStoreStats
+from penstock.stores._store import refuse_str
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -159,10 +160,13 @@ class RedisStore(Shared):
             One record for each key, None where there is none, and what `set_many` takes as base.
 
         Raises:
+            TypeError: It is one str.
             StoreError: Redis refused it; StoreTimeout and StoreUnavailable are such errors.
 
         Cost: one command for 500 keys; one more for all of their tags, if they have any.
         """
+        if type(keys) is str:
+            refuse_str(keys)
         return await self._join().reads.get_many(keys)
 
     def ask_many(
@@ -232,6 +236,7 @@ class RedisStore(Shared):
         Remove *keys*, so that no load which began before stores them again.
 
         Raises:
+            TypeError: It is one str.
             StoreError: Redis refused it, or did not answer in time.
 
         Cost: as of `set_many`; 36 bytes remain of each for *tombstone_ttl*.
@@ -247,6 +252,7 @@ class RedisStore(Shared):
             patterns: With ``*``, ``?`` and ``[abc]``, as of `fnmatch.fnmatchcase`.
 
         Raises:
+            TypeError: Either is one str.
             StoreError: Redis refused it, or did not answer in time.
 
         Cost: one script, however many entries that are.

@@ -6,9 +6,10 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection, parse_url
+from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 
 from penstock.errors import StoreError, StoreUnavailable
+from penstock.pools._redis_url import settings_of
 from penstock.stores._redis_errors import Refusal, error_of, is_passing
 from penstock.stores._redis_wire import pack_command
 
@@ -44,7 +45,8 @@ class Address:
 
     Raises:
         TypeError: It is no str.
-        ValueError: It is no such URL, or has an option that is not known.
+        ValueError: It is no such URL, has an option that is not known, or a database that is no
+            number.
     """
 
     __slots__ = ("_host", "_is_tls", "_name", "_password", "_path", "_port", "_tls", "_user", "db")
@@ -52,7 +54,7 @@ class Address:
     def __init__(self, url: str) -> None:
         if not isinstance(url, str):
             raise TypeError(f"url must be a str, got {type(url).__name__}")
-        found: dict[str, Any] = dict(parse_url(url))
+        found = settings_of(url)
         kind = found.pop("connection_class", None)
         self._is_tls = kind is SSLConnection
         self._tls: SSLContext | None = None
@@ -69,9 +71,7 @@ class Address:
         self._user: str | None = found.get("username")
         self._password: str | None = found.get("password")
         self._name: str | None = found.get("client_name")
-        self.db = int(found.get("db") or 0)
-        if self.db < 0:
-            raise ValueError(f"the number of a database must be >= 0, got {self.db}")
+        self.db: int = found.get("db", 0)
         if self._is_tls:
             # Read once: certificates come from files.
             made = SSLConnection(host=self._host, port=self._port, **options)

@@ -23,6 +23,8 @@ __all__ = ["Bus", "Keeper"]
 
 #: Seconds between two questions whether the other side is there.
 _PING_EVERY: Final = 10.0
+#: Seconds until a connection is kept again that was left by nobody's wish.
+_AGAIN: Final = 0.1
 _PING: Final = pack_command(("PING",))
 _KINDS: Final = ("set", "delete", "tags", "patterns")
 
@@ -99,20 +101,24 @@ class Keeper:
     """
     Keeps a connection open that others speak on, and tells when something may have been missed.
 
+    Whoever cancels all tasks of a loop does not mean this one: unless the loop ends, it goes on.
+
     Args:
         link: The connection.
         session: Whose figures are kept.
         missed: Is called when a connection was made again.
     """
 
-    __slots__ = ("_link", "_missed", "_session", "_task", "_tried")
+    __slots__ = ("_again", "_is_stopped", "_link", "_missed", "_session", "_task", "_tried")
 
     def __init__(self, link: Link, session: Session, missed: Callable[[], object]) -> None:
         self._link = link
         self._session = session
         self._missed = missed
+        self._is_stopped = False
+        self._again: asyncio.TimerHandle | None = None
         self._tried: asyncio.Future[None] = session.loop.create_future()
-        self._task = session.loop.create_task(self._keep(), name="penstock-redis-listen")
+        self._begin(was_open=False)
 
     async def tried(self) -> None:
         """Return when it was tried for the first time to connect."""
@@ -120,27 +126,38 @@ class Keeper:
 
     async def stop(self) -> None:
         """Keep it no longer."""
+        self._is_stopped = True
+        if self._again is not None:
+            self._again.cancel()
         self._task.cancel()
         await asyncio.wait([self._task])
 
-    async def _keep(self) -> None:
-        was_open = False
-        try:
-            while True:
-                try:
-                    wire = await self._link.connected()
-                except StoreError:
-                    was_open = was_open or not self._tried.done()
-                    self._try_done()
-                    await asyncio.sleep(max(self._link.pause(), 0.01))
-                    continue
+    def _begin(self, was_open: bool) -> None:
+        loop = self._session.loop
+        self._task = loop.create_task(self._keep(was_open), name="penstock-redis-listen")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, _: object) -> None:
+        """Begin anew, unless that is the end: but no task in a loop that is about to be closed."""
+        self._try_done()
+        if not self._is_stopped:
+            # Until then messages come in, and if they do not, it was told that some are missing.
+            self._again = self._session.loop.call_later(_AGAIN, self._begin, True)
+
+    async def _keep(self, was_open: bool) -> None:
+        while True:
+            try:
+                wire = await self._link.connected()
+            except StoreError:
+                was_open = was_open or not self._tried.done()
                 self._try_done()
-                if was_open:
-                    self._missed()
-                was_open = True
-                await self._watch(wire)
-        finally:
+                await asyncio.sleep(max(self._link.pause(), 0.01))
+                continue
             self._try_done()
+            if was_open:
+                self._missed()
+            was_open = True
+            await self._watch(wire)
 
     def _try_done(self) -> None:
         if not self._tried.done():

@@ -44,6 +44,8 @@ class Script:
 # no patterns; the floor: records that are older are not valid; the ticks at which the two hashes
 # of tags were begun, the older 0 if there is none; and what _EVICTED says. Where it is gone, who
 # knows what else is: the floor is now. Microseconds fit a double until the year 2255.
+#
+# What is somebody else's is not removed: HLEN before DEL is an error where there is no hash.
 _CLOCK: Final = """\
 local state_key, rules_key, tags_key, old_key, trace_key = unpack(KEYS, 1, 5)
 local function text_of(number) return string.format('%.0f', number) end
@@ -67,6 +69,7 @@ local function keep(s)
   return text
 end
 local function anew(now)
+  for i = 2, 5 do redis.call('HLEN', KEYS[i]) end
   redis.call('DEL', rules_key, tags_key, old_key, trace_key)
   redis.call('HSET', tags_key, '#', text_of(now))
   return {clock = now, rules = 0, floor = now, tags = now, old = 0, rest = ''}
@@ -117,6 +120,7 @@ _EVICTED: Final = """\
       return
     end
     local tick = text_of(s.clock)
+    redis.call('HLEN', trace_key)
     redis.call('DEL', trace_key)
     redis.call('HSET', trace_key, '#', tick, '@', count, '!', tick)
     change(count, s.clock, ' 1')
@@ -260,6 +264,7 @@ for i = last_tag + 1, #ARGV do
   else
     s.floor = math.max(s.floor, version)
     if replayed < 0 then
+      redis.call('HLEN', rules_key)
       redis.call('DEL', rules_key)
       s.rules = 0
     end
@@ -267,6 +272,7 @@ for i = last_tag + 1, #ARGV do
 end
 if redis.call('HLEN', tags_key) > most_tags then
   -- The tags before the last ones are forgotten: what has any, and is older, is not valid.
+  redis.call('HLEN', old_key)
   redis.call('DEL', old_key)
   redis.call('RENAME', tags_key, old_key)
   redis.call('HSET', tags_key, '#', text_of(s.clock))
@@ -301,6 +307,7 @@ LEASE: Final = Script(
     + """\
 local there = redis.call('GET', KEYS[6])
 if there then
+  if not string.match(there, '^%d+w?$') then return redis.error_reply('WRONGTYPE no lease') end
   if ARGV[2] == '1' and string.sub(there, -1) ~= 'w' then
     redis.call('SET', KEYS[6], there .. 'w', 'KEEPTTL')
   end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from penstock.errors import StoreError
@@ -76,7 +77,14 @@ class Tracking:
         if own:
             task = self._session.loop.create_task(self._check(wire, own))
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(partial(self._checked, own))
+
+    def _checked(self, keys: list[str], task: asyncio.Task[None]) -> None:
+        """Tell of all of *keys* if somebody who cancels all tasks has cancelled this one."""
+        if task in self._tasks:
+            self._tasks.discard(task)
+            if task.cancelled():
+                self._receive(Message("set", tuple(keys), 0))
 
     async def _check(self, wire: Wire, keys: list[str]) -> None:
         """Tell which of *keys* have another version than what was written here."""
@@ -98,7 +106,8 @@ class Tracking:
 
     async def aclose(self) -> None:
         """Tell nothing more."""
-        for task in list(self._tasks):
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from penstock import json
 from penstock.stores._envelope import bury
 from penstock.stores._redis_scripts import INVALIDATE, WRITE
+from penstock.stores._store import refuse_str
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -135,6 +136,7 @@ class Writes:
 
     async def delete_many(self, keys: Sequence[str]) -> None:
         """Leave tombstones under *keys*."""
+        refuse_str(keys)
         _check_texts(keys)
         await self._write("delete", 0, self._graves(keys), "delete")
         self._session.counts.deletes += len(keys)
@@ -143,6 +145,8 @@ class Writes:
         self, tags: Sequence[str], patterns: Sequence[str], version: int = -1
     ) -> None:
         """Make whatever has one of *tags* or matches one of *patterns* invalid."""
+        refuse_str(tags, "tag")
+        refuse_str(patterns, "pattern")
         _check_texts(tags)
         _check_texts(patterns)
         tags, patterns = list(dict.fromkeys(tags)), list(dict.fromkeys(patterns))

@@ -17,7 +17,7 @@ from penstock.stores._sqlite_reading import Reader
 from penstock.stores._sqlite_rows import check_clocks, missed_of, row_of
 from penstock.stores._sqlite_stats import SQLITE_STORE_FIELDS, Counts, SqliteStoreStats
 from penstock.stores._sqlite_transactions import Transactions
-from penstock.stores._store import Reading
+from penstock.stores._store import Reading, refuse_str
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -230,11 +230,13 @@ class SqliteStore:
 
         Raises:
             StoreError: The file cannot be read.
+            TypeError: It is one str.
             ValueError: A key has surrogates.
             ClosedError: The store is closed.
 
         Cost: one statement for each 500 keys, and one for their tags.
         """
+        refuse_str(keys)
         names = {key_bytes(key): key for key in keys}
         self._check()
         now = self._clock()
@@ -291,6 +293,7 @@ class SqliteStore:
 
         Cost: one transaction.
         """
+        refuse_str(keys)
         await self._write(writing.delete, [key_bytes(key) for key in keys])
         self._counts.deletes += len(keys)
 
@@ -303,11 +306,14 @@ class SqliteStore:
             patterns: With ``*``, ``?`` and ``[abc]``, as of `fnmatch.fnmatchcase`.
 
         Raises:
+            TypeError: Either is one str.
             StoreError: The file cannot be written.
             ClosedError: The store is closed.
 
         Cost: one transaction, however many records there are.
         """
+        refuse_str(tags, "tag")
+        refuse_str(patterns, "pattern")
         for pattern in patterns:
             key_bytes(pattern)
         names = [key_bytes(tag) for tag in tags]

@@ -19,9 +19,16 @@ __all__ = [
     "Reading",
     "Record",
     "Store",
+    "refuse_str",
 ]
 
 Kind: TypeAlias = Literal["set", "delete", "tags", "patterns"]
+
+
+def refuse_str(names: object, what: str = "key") -> None:
+    """Accept anything but a str, which is several str as well, and never means it."""
+    if isinstance(names, str):
+        raise TypeError(f"{what}s must be several str, got the str {names!r}")
 
 
 class Record(NamedTuple):
