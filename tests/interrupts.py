@@ -43,6 +43,8 @@ class _Interrupter:
     def __call__(self, frame: FrameType, event: str, argument: object) -> object:
         if not str(frame.f_globals.get("__name__")).startswith(self.package):
             return None
+        # First, or CPython 3.13 begins with the instructions after the next event only.
+        frame.f_trace = self  # type: ignore[assignment]  # it returns itself
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
         opens = event == "opcode" and frame.f_lasti in _open_points(frame.f_code)

@@ -264,12 +264,9 @@ class Batch:
         loop = self._loop
         assert loop is not None
         name = name_of(self.pump.options.handler)
-        context = {
-            "message": f"handler {name} failed for {count} items for which nobody waits",
-            "exception": error,
-            "task": self.task,
-        }
-        loop.call_exception_handler(context)
+        message = f"handler {name} failed for {count} items for which nobody waits"
+        # Without the task: from 3.12 on asyncio would enter its context, in which this may run.
+        loop.call_exception_handler({"message": message, "exception": error})
 
     def _end(self) -> None:
         """Make room for the next one."""

@@ -298,7 +298,7 @@ static METHODS: Methods = Methods(Cell::new([
             PyCFunction: send_method,
         },
         ml_flags: ffi::METH_O,
-        ml_doc: c"Raise StopIteration with the value.".as_ptr(),
+        ml_doc: c"send($self, value, /)\n--\n\nRaise StopIteration with the value.".as_ptr(),
     },
     ffi::PyMethodDef {
         ml_name: c"throw".as_ptr(),
@@ -306,7 +306,9 @@ static METHODS: Methods = Methods(Cell::new([
             PyCFunction: throw_method,
         },
         ml_flags: ffi::METH_VARARGS,
-        ml_doc: c"Drop the value and raise the error.".as_ptr(),
+        ml_doc:
+            c"throw($self, typ, val=None, tb=None, /)\n--\n\nDrop the value and raise the error."
+                .as_ptr(),
     },
     ffi::PyMethodDef {
         ml_name: c"close".as_ptr(),
@@ -314,7 +316,7 @@ static METHODS: Methods = Methods(Cell::new([
             PyCFunction: close_method,
         },
         ml_flags: ffi::METH_NOARGS,
-        ml_doc: c"Drop the value.".as_ptr(),
+        ml_doc: c"close($self, /)\n--\n\nDrop the value.".as_ptr(),
     },
     ffi::PyMethodDef::zeroed(),
 ]));

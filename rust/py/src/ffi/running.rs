@@ -5,7 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 /// What asyncio keeps in this thread: before 3.12 an object of its own for each time that a loop is run,
-/// the loop itself in 3.12 and 3.13, nothing from then on.
+/// the loop itself in 3.12, nothing from 3.13 on.
 #[inline]
 pub fn running_token(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
     let key = intern!(py, "__asyncio_running_event_loop__");

@@ -89,7 +89,7 @@ impl Bond {
     fn knows(&self, token: Option<&Bound<'_, PyAny>>) -> Option<Here> {
         let Some(token) = token else {
             // Where asyncio would keep something in the thread, it has never run a loop there.
-            return (self.is_asyncio && !cfg!(any(Py_LIMITED_API, Py_3_14))).then_some(Here::None);
+            return (self.is_asyncio && !cfg!(any(Py_LIMITED_API, Py_3_13))).then_some(Here::None);
         };
         let known = self.known.as_ref()?;
         let is_same = known.token.is(token) && known.forks == FORKS.load(Ordering::Relaxed);
