@@ -127,11 +127,15 @@ async def assert_not_handed_on(pool: RedisPool, use: Use, commands: list[tuple[A
         "SUBSCRIBE news",
         "PSUBSCRIBE n*",
         "SSUBSCRIBE news",
+        "UNSUBSCRIBE a",  # has as many replies as names
+        "PUNSUBSCRIBE a*",
+        "SUNSUBSCRIBE a",
         "MONITOR",
         "CLIENT REPLY OFF",
         "CLIENT TRACKING ON",
         "client SetName me",
         "CLIENT NO-EVICT ON",
+        "CLIENT KILL TYPE normal SKIPME no",  # answered, and then closed
         "SCRIPT DEBUG YES",
     ],
 )
@@ -147,14 +151,13 @@ def test_what_is_left_in_a_session_is_not_handed_on(
     [
         (b"MULTI",),
         (memoryview(b"MULTI"),),
-        (bytearray(b"MULTI"),),
         ("", "MULTI"),  # redis-py leaves out what is empty
         ("SELECT 1",),
         ("CLIENT SETNAME me",),
         ("CLIENT", memoryview(b"SETNAME"), "me"),
         ("SCRIPT", memoryview(b"DEBUG"), "YES"),
     ],
-    ids=range(8),
+    ids=range(7),
 )
 def test_a_command_is_known_however_it_is_given(
     server: RedisServer, protocol: int, command: tuple[Any, ...]
@@ -219,6 +222,14 @@ def test_replies_are_those_of_their_commands_when_many_are_on_their_way(
     run(server, program)
 
 
+def test_a_reply_need_not_be_readable(server: RedisServer) -> None:
+    async def program(pool: RedisPool) -> None:
+        await in_good_order(pool, commands_of("MULTI, UNWATCH"))  # QUEUED, in another encoding
+        assert pool.stats().closed_dirty == 1
+
+    run(server, program, protocol=2, encoding="utf-16", decode_responses=True)
+
+
 @pytest.mark.parametrize("command", ["MULTI", "SELECT 1", "WATCH k", "CLIENT SETNAME me"])
 def test_nor_what_a_command_of_the_client_leaves(server: RedisServer, command: str) -> None:
     async def program(pool: RedisPool) -> None:
@@ -258,6 +269,43 @@ def test_errors_of_the_client_cost_nothing(server: RedisServer) -> None:
         assert (pool.stats().connects, pool.stats().closed_dirty) == (1, 0)
 
     run(server, program)
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+@pytest.mark.parametrize(
+    ("begin", "end", "dirty"),
+    [
+        ("WATCH k", "EXEC", 1),  # "EXEC without MULTI"
+        ("WATCH k", "DISCARD", 1),
+        ("WATCH k", "UNWATCH", 0),
+    ],
+)
+def test_a_health_check_is_no_reply_to_what_is_sent_behind_it(
+    server: RedisServer, protocol: int, begin: str, end: str, dirty: int
+) -> None:
+    async def program(pool: RedisPool) -> None:
+        connection: Any
+        async with pool.acquire() as connection:
+            await send(connection, commands_of(begin))
+            connection.next_health_check = -1
+            await send(connection, commands_of(end))
+        assert pool.stats().closed_dirty == dirty
+
+    run(server, program, protocol=protocol, health_check_interval=LIMIT)
+
+
+def test_a_health_check_costs_no_connection(server: RedisServer) -> None:
+    async def program(pool: RedisPool) -> None:
+        connection: Any
+        pipe: Any
+        for _ in range(3):
+            async with pool.acquire() as connection:
+                connection.next_health_check = -1
+            async with pool.client.pipeline(transaction=True) as pipe:
+                assert await pipe.get("k").execute() == [b"v"]
+        assert (pool.stats().connects, pool.stats().closed_dirty) == (1, 0)
+
+    run(server, program, health_check_interval=LIMIT)
 
 
 def test_a_reply_that_was_not_waited_for_is_still_owed(server: RedisServer) -> None:

@@ -111,6 +111,21 @@ def test_why_there_is_none_is_known_until_a_new_one_was_good() -> None:
     run(main())
 
 
+def test_why_there_was_none_is_no_news_to_whoever_waits_for_a_new_one() -> None:
+    async def main() -> None:
+        maker = Maker()
+        maker.errors = [OSError("refused")]
+        async with make_pool(maker, min_size=1, max_size=1) as pool:
+            await asyncio.sleep(60)
+            assert (pool.stats().connect_errors, pool.stats().idle) == (1, 1)
+            async with pool.acquire():
+                with pytest.raises(PoolTimeout) as caught:
+                    await pool.acquire(1)
+                assert caught.value.__cause__ is None
+
+    run(main())
+
+
 def test_a_pool_closed_during_a_connect_leaves_no_task() -> None:
     async def main() -> None:
         maker = Maker()

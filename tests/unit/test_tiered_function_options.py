@@ -127,6 +127,24 @@ def test_what_is_called_self_is_no_self_outside_a_class() -> None:
     assert load.key(1, 2) != load.key(2, 2)
 
 
+def test_a_method_of_a_class_that_is_made_again_is_another_one() -> None:
+    cache = TieredCache(ttl=60)
+
+    def repository(name: str) -> type:
+        class Repository:
+            table = name
+
+            @cache.cached
+            async def row(self, number: int) -> str:
+                return f"{number} of {self.table}"
+
+        return Repository
+
+    repository("users")
+    with pytest.raises(ValueError, match=r"that of another function, .*Repository\.row"):
+        repository("orders")
+
+
 def test_a_function_may_be_defined_again() -> None:
     """As when its module is imported anew, or typed in once more."""
     cache = TieredCache(ttl=60)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
+import weakref
 from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any
@@ -67,6 +70,20 @@ def test_a_closed_cache_does_not_wait_for_the_end_of_the_loop() -> None:
     run(main())
 
 
+def test_a_cache_that_nobody_has_any_more_is_not_kept_by_the_loop() -> None:
+    async def main() -> None:
+        store = MemoryStore(Shared())
+        cache = TieredCache(store, ttl=3600, lease=None)
+        await cache.get("k")
+        await asyncio.sleep(1)
+        left = weakref.ref(cache)
+        del cache, store
+        gc.collect()
+        assert left() is None
+
+    run(main())
+
+
 def test_who_cancels_all_tasks_does_not_end_the_attempts_to_listen() -> None:
     async def main() -> None:
         async with Tiers(backplane=True) as one, Tiers(shared=one.shared, backplane=True) as two:
@@ -84,6 +101,93 @@ def test_who_cancels_all_tasks_does_not_end_the_attempts_to_listen() -> None:
             await one.cache.set("k", "new")
             await settle()
             assert await two.cache.get("k") == "new"
+
+    run(main())
+
+
+def in_a_loop_that_takes_long_to_end(begin: Callable[[], object]) -> list[dict[str, Any]]:
+    """What a loop complains about that is closed a second after its tasks were cancelled."""
+    reports: list[dict[str, Any]] = []
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(1)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reports.append(context))
+        tasks.append(asyncio.create_task(slow()))
+        begin()
+        await settle(30)
+
+    tasks: list[asyncio.Task[None]] = []
+    cancel_and_close(main())
+    gc.collect()
+    return reports
+
+
+def test_a_loop_that_takes_long_to_end_has_nothing_to_complain_about(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.CRITICAL, "penstock.caching")  # what is kept of errors holds the cache
+    stores = [MemoryStore(Shared())]
+    stores[0].fail()
+
+    def begin() -> None:
+        TieredCache(stores[0], ttl=3600, lease=None).get("k")
+
+    reports = in_a_loop_that_takes_long_to_end(begin)
+    assert len(stores[0].asked("listen")) > 1
+    stores.clear()  # their errors hold it as well
+    gc.collect()
+    assert reports == []
+
+
+def test_nor_of_a_connection_that_is_kept() -> None:
+    pytest.importorskip("hiredis")
+    from penstock.stores._redis_bus import Keeper
+
+    missed: list[object] = []
+
+    async def connected() -> Any:
+        return SimpleNamespace(ended=asyncio.get_running_loop().create_future())
+
+    def begin() -> None:
+        session: Any = SimpleNamespace(loop=asyncio.get_running_loop())
+        link: Any = SimpleNamespace(connected=connected)
+        Keeper(link, session, lambda: missed.append(1))
+
+    assert in_a_loop_that_takes_long_to_end(begin) == []
+    assert missed == [1]
+
+
+def test_who_is_cancelled_before_he_listens_is_told_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from penstock.stores import _redis_binding
+
+    async def main() -> None:
+        tried = asyncio.Event()
+        client: Any = SimpleNamespace(
+            loop=asyncio.get_running_loop(), listen=lambda: SimpleNamespace(tried=tried.wait)
+        )
+        maker: Any = lambda *_: ("here", lambda *_: client)  # noqa: E731
+        monkeypatch.setattr(_redis_binding, "_maker", maker)
+        counts: Any = SimpleNamespace(messages_in=0)
+        nothing: Any = None
+        binding = _redis_binding.Binding("", nothing, counts, nothing)
+        got: list[Message] = []
+        for _ in range(2):
+            listening = asyncio.ensure_future(binding.listen(got.append, got.clear))
+            await settle()
+            listening.cancel()
+            await asyncio.wait([listening])
+        tried.set()
+        await binding.listen(got.append, got.clear)
+        binding._receive(Message("set", ("k",), 0))
+        assert got == [Message("set", ("k",), 0)]
 
     run(main())
 

@@ -116,6 +116,24 @@ def test_the_first_tier_is_not_free_before_its_cache_is_closed() -> None:
     run(main())
 
 
+def test_the_first_tier_is_free_when_it_is_closed_though_nobody_has_waited_for_that() -> None:
+    async def main() -> None:
+        l1: Cache[str, Any] = Cache(100)
+        cache = TieredCache(ttl=60, l1=l1)
+        load = HeldLoader()
+        loading = asyncio.ensure_future(cache.get_or_load("k", load))
+        closing = asyncio.ensure_future(cache.aclose())
+        await settle()
+        closing.cancel()
+        load.release()
+        assert await loading == "k 1"
+        await settle()
+        assert cache.closed
+        await TieredCache(ttl=60, l1=l1).aclose()
+
+    run(main())
+
+
 def test_what_a_cache_that_is_gone_has_left_in_the_first_tier_is_not_served() -> None:
     async def main() -> None:
         l1: Cache[str, Any] = Cache(100)

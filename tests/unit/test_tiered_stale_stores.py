@@ -92,6 +92,24 @@ def test_refresh_that_has_failed_is_put_off() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("l1", [100, None])
+def test_refresh_that_is_put_off_is_so_for_as_long_as_the_value_is_good(l1: int | None) -> None:
+    async def main() -> None:
+        options: dict[str, Any] = {**OPTIONS, "l1": l1, "refresh_after": 5, "throttle": 30}
+        async with Tiers(cache_if=lambda value: value is not None, **options) as tiers:
+            get = tiers.cache.get_or_load
+            await tiers.cache.set("k", "old")
+            await asyncio.sleep(6)
+            for _ in range(2):
+                assert await get("k", lambda _: None) == "old"
+                await settle(30)
+            assert tiers.cache.stats().refreshes == 1
+            await asyncio.sleep(5)
+            assert await get("k", lambda _: None) is None  # it has not failed
+
+    run(main())
+
+
 def test_what_comes_in_the_end_counts_though_no_store_has_taken_it() -> None:
     async def main() -> None:
         async with Tiers(soft_timeout=1, **OPTIONS) as tiers:

@@ -48,10 +48,7 @@ def claim(cache: TieredCache, prefix: str, fn: Callable[..., object]) -> None:
     Cost: O(colons); a prefix is remembered for as long as its cache.
     """
     claims = _claims.setdefault(cache, _Claims({}, {}))
-    owner = _Owner(
-        f"{fn.__module__}.{name_of(fn)}",
-        has_state=not inspect.isfunction(fn) or bool(fn.__closure__),
-    )
+    owner = _Owner(f"{fn.__module__}.{name_of(fn)}", _has_state(fn))
     there = claims.owners.get(prefix)
     if there is not None:
         if there == owner and not owner.has_state:
@@ -67,3 +64,12 @@ def claim(cache: TieredCache, prefix: str, fn: Callable[..., object]) -> None:
         raise ValueError(f"{what}: none may begin with another one and a colon")
     claims.owners[prefix] = owner
     claims.stems.update(dict.fromkeys(stems, prefix))
+
+
+def _has_state(fn: Callable[..., object]) -> bool:
+    """Whether another one of its name may do something else."""
+    if not inspect.isfunction(fn) or fn.__closure__:
+        return True
+    # What a method does depends on its class, and a function may make many of one name.
+    _, is_local, rest = name_of(fn).rpartition("<locals>.")
+    return bool(is_local) and "." in rest

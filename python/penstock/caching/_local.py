@@ -65,6 +65,7 @@ class Local:
     """
 
     __slots__ = (
+        "__weakref__",
         "_drops",
         "_epoch",
         "_floor",

@@ -181,6 +181,7 @@ class TieredCache(Calls):
             reads,
             self._loads,
             lambda: reads.is_idle() and self._writes.is_idle() and self._fills.is_idle(),
+            lambda: leave(self, (*(tier.store for tier in self._tiers), self._local.cache)),
         )
 
     @overload
@@ -346,7 +347,6 @@ class TieredCache(Calls):
         Cost: a task, which goes on if the caller is cancelled. Called again it waits for the same.
         """
         await self._closing.aclose(seconds_of(timeout))
-        leave(self, (*(tier.store for tier in self._tiers), self._local.cache))
 
     async def __aenter__(self) -> Self:
         return self

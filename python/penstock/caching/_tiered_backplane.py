@@ -15,8 +15,8 @@ from penstock.stores._store import Notifying
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, Task, TimerHandle
-    from collections.abc import Callable
 
+    from penstock.caching._local import Local
     from penstock.caching._tiered_core import Core
     from penstock.caching._tiered_writes import Writes
     from penstock.stores import Message
@@ -41,20 +41,21 @@ class _End:
     Its tasks need not have been cancelled before.
 
     Args:
-        loop: One.
-        tell: Is called then.
+        local: What is flushed then, unless it is gone: a cache that nobody has is not kept by this.
     """
 
-    __slots__ = ("_tell",)
+    __slots__ = ("_local",)
 
-    def __init__(self, tell: Callable[[], object]) -> None:
-        self._tell = tell
+    def __init__(self, local: Local) -> None:
+        self._local = ref(local)
 
     def __call__(self) -> None:
         """Nobody waits for as long as that."""
 
     def __del__(self) -> None:
-        self._tell()
+        local = self._local()
+        if local is not None:
+            local.flush()
 
 
 class Backplane:
@@ -99,7 +100,7 @@ class Backplane:
             self._to_try = len(self._stores)
             loop.call_later(min(_GATE, self._core.settings.store_timeout), _open, gate)
             # Nobody listens from its end on, and hits do not ask whether there is a loop.
-            end = _End(self._core.local.flush)
+            end = _End(self._core.local)
             self._end = ref(loop.call_later(_AGES, end, context=Context()))
             for index, store in self._stores:
                 self._try(loop, index, store, gate)
@@ -118,6 +119,8 @@ class Backplane:
             return
         listening = self._listen(index, store, gate, is_first)
         task = loop.create_task(listening, context=Context())
+        if not is_first:  # perhaps in a loop that takes long to end, which does not cancel it again
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._tasks.add(task)
         task.add_done_callback(partial(self._tried_once, loop, index, store, gate))
 

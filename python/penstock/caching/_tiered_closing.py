@@ -41,9 +41,10 @@ class Closing:
         reads: What may be reading without a task.
         loads: What may be loading.
         is_idle: Whether nothing waits for the next step of the event loop.
+        closed: Called when it is done, be whoever asked for it gone.
     """
 
-    __slots__ = ("_backplane", "_core", "_is_idle", "_loads", "_reads", "_task")
+    __slots__ = ("_backplane", "_closed", "_core", "_is_idle", "_loads", "_reads", "_task")
 
     def __init__(
         self,
@@ -52,12 +53,14 @@ class Closing:
         reads: Reads,
         loads: Loads,
         is_idle: Callable[[], bool],
+        closed: Callable[[], object],
     ) -> None:
         self._core = core
         self._backplane = backplane
         self._reads = reads
         self._loads = loads
         self._is_idle = is_idle
+        self._closed = closed
         self._task: Task[None] | None = None
         core.bound.append(self._begin_anew)
 
@@ -90,6 +93,7 @@ class Closing:
             await _try("ending with", tier.store, tier.aclose(left), left + _GRACE)
         for tier in core.tiers:
             await _try("closing", tier.store, tier.store.aclose(), _left(until))
+        self._closed()
 
     async def _settle(self, until: float | None) -> None:
         """Wait for loads, fills and writes; cancel those that take too long."""

@@ -183,11 +183,14 @@ class Patience:
         seconds = flight.options.throttle
         if not seconds or flight.key in core.writing:
             return
-        if not core.has_l1:
-            self._resting.set(flight.key, record.born, ttl=min(seconds, _LONGEST))
-            return
         now = core.clock()
-        if record.remaining(now) > 0.0:
+        left = record.remaining(now)
+        if not core.has_l1:
+            # What is still good stands in for nothing: when its time is up the loader is asked.
+            seconds = min(seconds, left if left > 0.0 else _LONGEST, _LONGEST)
+            self._resting.set(flight.key, record.born, ttl=seconds)
+            return
+        if left > 0.0:
             self._put_off(flight, record, now)
             return
         core.local.fill(flight.key, record, flight.token, throttle=seconds)

@@ -102,6 +102,8 @@ class Stock(Generic[C]):
         if not (self._has_no_eyes or self.is_clean(link)) or not self.line.try_acquire():
             return None
         del idle[-1]
+        if link.is_new:
+            self._accept(link)
         # Not by _lease(): nearly all are leased here, and a call is a tenth of what that costs.
         link.state = LEASED
         link.since = now

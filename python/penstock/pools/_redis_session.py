@@ -12,18 +12,20 @@ __all__ = ["Session"]
 
 _BEGINNING: Final = frozenset({b"MULTI", b"WATCH"})
 _ENDING: Final = frozenset({b"DISCARD", b"EXEC", b"UNWATCH"})
-#: These change a session for as long as it lasts, or end it.
+#: These change a session for as long as it lasts, end it, or have more replies than one.
 _LASTING: Final = frozenset(
     {
-        *(b"ASKING", b"AUTH", b"HELLO", b"MONITOR", b"PSUBSCRIBE", b"PSYNC", b"QUIT", b"READONLY"),
-        *(b"READWRITE", b"REPLCONF", b"RESET", b"SELECT", b"SSUBSCRIBE", b"SUBSCRIBE", b"SYNC"),
+        *(b"ASKING", b"AUTH", b"HELLO", b"MONITOR", b"PSUBSCRIBE", b"PSYNC", b"PUNSUBSCRIBE"),
+        *(b"QUIT", b"READONLY", b"READWRITE", b"REPLCONF", b"RESET", b"SELECT", b"SSUBSCRIBE"),
+        *(b"SUBSCRIBE", b"SUNSUBSCRIBE", b"SYNC", b"UNSUBSCRIBE"),
     }
 )
 _NOTED: Final = _BEGINNING | _ENDING | _LASTING | {b"CLIENT", b"SCRIPT"}
 #: Of CLIENT, what only asks, or is about others: new ones that change something are added to it.
+#: Not KILL, which may be about itself.
 _ASKING: Final = frozenset(
     {
-        *(b"GETNAME", b"GETREDIR", b"HELP", b"ID", b"INFO", b"KILL", b"LIST", b"PAUSE"),
+        *(b"GETNAME", b"GETREDIR", b"HELP", b"ID", b"INFO", b"LIST", b"PAUSE"),
         *(b"TRACKINGINFO", b"UNBLOCK", b"UNPAUSE"),
     }
 )
@@ -74,6 +76,12 @@ class Session:
         elif name in _LASTING or _is_lasting(name, others):
             self.left_behind |= _FOR_GOOD
 
+    async def check_health(self) -> None:
+        """Ask whether it is alive; what was packed already is sent, and answered, behind that."""
+        sent, end, self._end = self.sent, self._end, 0
+        await super().check_health()  # type: ignore[misc]
+        self._end = end and end + self.sent - sent
+
     async def read_response(
         self,
         disable_decoding: bool = False,
@@ -111,4 +119,5 @@ def _is_end(reply: object) -> bool:
     """Whether this reply to EXEC, DISCARD or UNWATCH says that there is no transaction any more."""
     if isinstance(reply, ResponseError):
         return isinstance(reply, ExecAbortError)
-    return str_if_bytes(cast("Any", reply)) != "QUEUED"
+    # Not QUEUED, nor what an encoding has made of that.
+    return not isinstance(reply, (bytes, str)) or str_if_bytes(reply) == "OK"

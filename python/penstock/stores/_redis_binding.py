@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import get_running_loop
+from asyncio import CancelledError, get_running_loop
 from typing import TYPE_CHECKING
 
 from penstock.errors import ClosedError, WrongEventLoop
@@ -90,10 +90,16 @@ class Binding:
     async def listen(self, receive: Callable[[Message], None], lost: Callable[[], None]) -> None:
         """Begin to call *receive* and *lost*."""
         client = self.join()
-        self._listeners.append((receive, lost))
+        listener = receive, lost
+        self._listeners.append(listener)
         keeper = client.listen()
         if keeper is not None:
-            await keeper.tried()
+            try:
+                await keeper.tried()
+            except CancelledError:  # who tries again would be told everything twice
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+                raise
 
     async def unlisten(self) -> None:
         """Stop it, once it was called as often as `listen`."""

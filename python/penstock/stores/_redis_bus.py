@@ -135,6 +135,8 @@ class Keeper:
     def _begin(self, was_open: bool) -> None:
         loop = self._session.loop
         self._task = loop.create_task(self._keep(was_open), name="penstock-redis-listen")
+        if was_open:  # perhaps in a loop that takes long to end, which does not cancel it again
+            self._task._log_destroy_pending = False  # type: ignore[attr-defined]
         self._task.add_done_callback(self._ended)
 
     def _ended(self, _: object) -> None:
