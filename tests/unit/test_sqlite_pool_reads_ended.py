@@ -283,7 +283,7 @@ def test_what_waits_at_the_end_is_done(tmp_path: Path, gate: Gate) -> None:
         assert not closing.done()
         gate.open()
         await closing
-        assert [task.result() for task in tasks] == [1, 2, 3, 4, 5]
+        assert await asyncio.gather(*tasks) == [1, 2, 3, 4, 5]
 
     asyncio.run(main())
     assert pool._store.links == {}
@@ -299,7 +299,7 @@ def test_so_is_what_waits_behind_a_block(tmp_path: Path) -> None:
             closing = asyncio.ensure_future(pool.aclose())
             await asyncio.sleep(0)
         await closing
-        assert [task.result() for task in tasks] == [1] * 5
+        assert await asyncio.gather(*tasks) == [1] * 5
 
     asyncio.run(main())
     assert pool._store.links == {}
