@@ -103,3 +103,25 @@ def test_tags_that_are_forgotten_during_a_read_count(
             assert await store.get("k") == "new"
 
     asyncio.run(main())
+
+
+def test_who_is_kept_from_running_between_two_clocks_reads_them_again(tmp_path: Path) -> None:
+    time, late = 100.0, 0
+
+    def clock() -> float:
+        nonlocal time, late
+        read, time, late = time, time + (5.0 if late else 0.0), max(0, late - 1)
+        return read
+
+    async def main() -> None:
+        nonlocal time, late
+        async with SqliteStore(tmp_path / "cache.db", clock=clock, timer=lambda: time) as store:
+            await store.set_many([("key", Record("old", 100.0, None))])
+            time, late = 101.0, 3
+            await store.replay([Change("set", ("key",), Record("new", 101.0, None), time)])
+            assert late == 0
+            (found,) = (await store.get_many(["key"])).records
+            assert found is not None
+            assert found.value == "new"
+
+    asyncio.run(main())

@@ -39,6 +39,9 @@ _US: Final = 1e6
 #: Seconds by which the clock may be ahead of the time, of which it is no part: it goes on by one
 #: with each change.
 _TOLERANCE: Final = 0.01
+#: Seconds between two clocks that are the same moment; how often they are read again to find one.
+_SAME: Final = 1e-4
+_TRIES: Final = 9
 
 _INSERT: Final = """INSERT INTO penstock_entries (space, version, expires, used, size, key, value)
 VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (space, key) DO UPDATE SET version = excluded.version,
@@ -260,6 +263,16 @@ def invalidate(
     return space.end([])
 
 
+def _moments(clock: Callable[[], float], timer: Callable[[], float]) -> tuple[float, float]:
+    """Read both clocks at the same moment, or nearly so on a machine that is too busy for that."""
+    before, wall, after = timer(), clock(), timer()
+    for _ in range(_TRIES):
+        if after - before < _SAME:
+            break
+        before, wall, after = timer(), clock(), timer()
+    return wall, (before + after) / 2
+
+
 def replay(
     db: sqlite3.Connection,
     now: Now,
@@ -269,7 +282,8 @@ def replay(
 ) -> Written:
     """Make up for changes, each as of when it was asked for."""
     # Since *now* it may have waited for others, whose writes are newer than all this.
-    now, asked = now._replace(time=clock()), timer()
+    wall, asked = _moments(clock, timer)
+    now = now._replace(time=wall)
     space = _Space(db, now)
     tick = space.tick()
     for change in changes:
