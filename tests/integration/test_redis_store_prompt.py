@@ -62,9 +62,9 @@ async def ask(store: RedisStore, *keys: str) -> Asked:
 
 def test_what_is_there_and_what_is_not(server: RedisServer) -> None:
     async def main() -> None:
-        async with RedisStore(server.url) as store, RedisStore(server.url) as other:
+        async with RedisStore(server.url, timeout=2.5) as store, RedisStore(server.url) as other:
             assert isinstance(store, Prompt)
-            assert store.timeout == 0.25
+            assert store.timeout == 2.5
             assert not store.ask_many(["k"], Asked())  # not connected
             base = (await store.get_many(["k"])).base
             asked = await ask(store, "k", "l")

@@ -20,7 +20,7 @@ pytest.importorskip("hiredis")
 pytestmark = needs_redis
 
 #: Less than the default, since it is waited for.
-_QUICK = {"store": {"timeout": 0.05}, "store_timeout": 0.05}
+_QUICK = {"store": {"timeout": 0.2}, "store_timeout": 0.2}
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

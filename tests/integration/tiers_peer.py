@@ -23,13 +23,15 @@ __all__ = ["Peer", "peer", "store_of"]
 
 #: Seconds after which something that should have happened has not.
 _LIMIT = 20.0
+#: Seconds that a store may take, as in conftest.py.
+_PATIENCE = 3.0
 _ROOT = Path(__file__).parents[2]
 
 
 def store_of(address: str, **options: Any) -> Store:
     """Return the store at a URL or in a file."""
     return (
-        RedisStore(address, **options)
+        RedisStore(address, **{"timeout": _PATIENCE, **options})
         if address.startswith("redis:")
         else SqliteStore(address, **options)
     )
@@ -150,7 +152,8 @@ async def _main(order: dict[str, Any]) -> None:
         lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
     )
     may_go = asyncio.Event()
-    cache = TieredCache(store_of(order["address"], **order["store"]), **order["options"])
+    options = {"store_timeout": _PATIENCE, **order["options"]}
+    cache = TieredCache(store_of(order["address"], **order["store"]), **options)
     async with cache, asyncio.TaskGroup() as group:
         while line := await lines.readline():
             group.create_task(_answer(cache, json.loads(line), may_go))
