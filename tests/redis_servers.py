@@ -30,6 +30,9 @@ LIMIT = 20.0
 #: How a server begins unless the test says otherwise: nothing is kept on disk.
 _DEFAULTS = {"save": "", "appendonly": "no", "loglevel": "notice", "daemonize": "no"}
 
+#: Not those that every process draws that has begun with the same seed.
+_ports = random.SystemRandom()
+
 #: Kills the server and removes its files when the test's process is gone, however it went.
 _WATCH = 'read -r _; kill -9 "$1" 2>/dev/null; rm -rf "$2"'
 
@@ -75,7 +78,7 @@ def free_port() -> int:
     must take its port, and nobody must be connected to himself.
     """
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = _ports.randrange(20_000, 32_000)
         with contextlib.suppress(OSError), socket.socket() as one:
             one.bind(("127.0.0.1", port))
             return port
