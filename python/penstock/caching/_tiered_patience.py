@@ -208,7 +208,7 @@ class Patience:
                 record,
                 # It was valid then; what set it has kept older ones from being stored.
                 flight.token,
-                l1_ttl=min(left, 1e9),
+                l1_ttl=min(left, _LONGEST),
                 refresh_after=max(0.0, now - record.born) + flight.options.throttle,
             )
 

@@ -137,7 +137,8 @@ class Stock(Generic[C]):
             link = self.idle.pop()
             link.state = BUSY
             if await proven(self, link, until):
-                self._accept(link)
+                if link.is_new:
+                    self._accept(link)
                 self._lease(link, self.now())
                 return link
             priority = AGAIN
@@ -229,15 +230,16 @@ class Stock(Generic[C]):
     def put(self, link: Link[C], now: float) -> None:
         """Let the next one have it."""
         link.state = IDLE
-        self._accept(link)
+        if link.is_new:
+            self._accept(link)
         link.used = link.seen = now
         self.idle.append(link)
         self.line.release()
 
     def _accept(self, link: Link[C]) -> None:
-        if link.is_new:
-            link.is_new = False
-            self.connector.prove()
+        """Note that a new connection was good."""
+        link.is_new = False
+        self.connector.prove()
 
     # --- in and out of the pool -------------------------------------------------------------------
 
